@@ -1,0 +1,33 @@
+# make setup | test | demo | compare | lint     (each makes .venv first where it is missing)
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: setup test demo compare lint clean
+
+setup: $(STAMP)
+
+# Remade when a file that decides what is installed is newer than the last whole installation.
+$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -r requirements/tests.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e .
+	touch $(STAMP)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+demo: $(STAMP)
+	$(BIN)/python tools/demo.py --out work_dirs/demo configs/clip2video_moving_shapes.py
+
+compare: $(STAMP)
+	$(BIN)/python tools/demo.py --out work_dirs/compare configs/clip2video_moving_shapes.py \
+		configs/meanpool_moving_shapes.py configs/temporal_transformer_moving_shapes.py
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) work_dirs

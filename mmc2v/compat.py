@@ -1,0 +1,213 @@
+"""Faults of released packages, mended where they are present and nowhere else.
+
+Each function handles one fault, names where it is tracked, and returns whether it had to act.
+"""
+import importlib.metadata
+import importlib.util
+import io
+import sys
+import types
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+# Schemas last as long as the Library object that defined them.
+_kept_alive = []
+
+
+def require_mmcv() -> None:
+    """Say which of the two mmcv distributions can be installed, if there is none.
+
+    Neither is a hard requirement: both own the module ``mmcv``, and a user's compiled one must
+    not be overwritten by the lite one.
+
+    Raises:
+        ImportError: If no module ``mmcv`` can be found.
+    """
+    if importlib.util.find_spec('mmcv') is None:
+        raise ImportError(
+            'mmc2v needs mmcv, in one of its two distributions. Install one of them, never both:\n'
+            "    pip install 'mmcv-lite>=2.0.0rc4,<2.2'   # no compiled ops; enough for mmc2v\n"
+            "    pip install 'mmcv>=2.0.0rc4,<2.2'        # compiled ops; builds for a long time")
+
+
+def define_torchvision_schemas() -> bool:
+    """Let ``import torchvision`` work beside a torch that its extension was not built for.
+
+    torchvision registers fake kernels for ``torchvision::nms`` and ``torchvision::qnms`` on
+    import, which fails where its ``_C`` library could not be loaded (a CUDA wheel beside a CPU
+    torch). Defining the two schemas is enough; calling them still says that there is no kernel.
+    https://github.com/pytorch/vision/issues/9085
+
+    Returns:
+        bool: True if the schemas were missing and have been defined.
+    """
+    import torch
+    spec = importlib.util.find_spec('torchvision')
+    if spec is None or spec.origin is None or 'torchvision' in sys.modules:
+        return False
+    extension = next(Path(spec.origin).parent.glob('_C*.so'), None)
+    if extension is None:  # not Linux, or a build without C++ ops, which imports as it is
+        return False
+    try:
+        torch.ops.load_library(str(extension))
+        return False
+    except (ImportError, OSError):
+        pass
+    if hasattr(torch.ops.torchvision, 'nms'):
+        return False
+    library = torch.library.Library('torchvision', 'FRAGMENT')
+    library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    library.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    _kept_alive.append(library)
+    return True
+
+
+def stand_in_for_drn() -> bool:
+    """Let ``import mmaction.models`` work where the wheel of MMAction2 lacks its DRN package.
+
+    The stand-in's ``DRN`` can be imported and looked up; building it raises ImportError.
+    https://github.com/open-mmlab/mmaction2/issues/2714
+
+    Returns:
+        bool: True if the files are missing and the stand-in was put in their place.
+    """
+    name = 'mmaction.models.localizers.drn'
+    spec = importlib.util.find_spec('mmaction')  # does not import mmaction
+    if spec is None or spec.origin is None:
+        return False
+    package = Path(spec.origin).parent / 'models' / 'localizers'
+    if name in sys.modules or not package.is_dir() or (package / 'drn' / 'drn.py').exists():
+        return False
+
+    class DRN:
+        """Stand-in for MMAction2's DRN, which its wheel does not contain."""
+
+        def __init__(self, *args, **kwargs) -> None:
+            raise ImportError(
+                'DRN is missing from the installed mmaction2 wheel. Install mmaction2 from '
+                'source to use it: https://github.com/open-mmlab/mmaction2/issues/2714')
+
+    outer, inner = types.ModuleType(name), types.ModuleType(f'{name}.drn')
+    outer.__path__ = []  # marks it as a package
+    outer.drn, inner.DRN = inner, DRN
+    sys.modules[name], sys.modules[f'{name}.drn'] = outer, inner
+    return True
+
+
+def _is_installed(package: str) -> bool:
+    """Say whether a distribution or an importable, non-namespace package has this name."""
+    try:
+        importlib.metadata.distribution(package)
+        return True
+    except importlib.metadata.PackageNotFoundError:
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None
+
+
+def _get_installed_path(package: str) -> str:
+    """Return the folder of a package, given the name of its distribution or its module.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: If neither is installed.
+        RuntimeError: If it is a namespace package, which has no one folder.
+    """
+    module = package
+    try:
+        distribution = importlib.metadata.distribution(package)
+        if not Path(distribution.locate_file(package)).exists():
+            top_level = distribution.read_text('top_level.txt')
+            module = top_level.split('\n')[0].strip() if top_level else package
+    except importlib.metadata.PackageNotFoundError:
+        if importlib.util.find_spec(package) is None:
+            raise
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f'{package} is a namespace package: it has no installed path')
+    return str(Path(spec.origin).parent)
+
+
+def replace_pkg_resources() -> bool:
+    """Give MMEngine ``is_installed`` and ``get_installed_path`` without ``pkg_resources``.
+
+    setuptools >= 81 has no ``pkg_resources``, on which MMEngine 0.10 relies for
+    ``_base_ = 'mmaction::...'``. MMEngine's own main branch has moved to importlib.metadata.
+    https://github.com/open-mmlab/mmengine/pull/1676
+
+    Returns:
+        bool: True if ``pkg_resources`` is missing and the functions were replaced.
+    """
+    if importlib.util.find_spec('pkg_resources') is not None:
+        return False
+    import mmengine.config.config
+    import mmengine.hub.hub
+    import mmengine.utils.package_utils
+    for module in (mmengine.utils.package_utils, mmengine.utils, mmengine.config.config,
+                   mmengine.hub.hub):
+        for name, function in (('is_installed', _is_installed),
+                               ('get_installed_path', _get_installed_path)):
+            if hasattr(module, name):
+                setattr(module, name, function)
+    return True
+
+
+def _history_buffer_method(owner: Any, name: str) -> Callable:
+    """Stand in for ``getattr`` in checkpoints: HistoryBuffer's public methods, nothing else."""
+    from mmengine.logging import HistoryBuffer
+    method = vars(HistoryBuffer).get(name) if owner is HistoryBuffer else None
+    if name.startswith('_') or not isinstance(method, types.FunctionType):
+        raise ValueError(f'getattr({owner!r}, {name!r}) is not allowed in a checkpoint')
+    return method
+
+
+def allow_history_buffer() -> bool:
+    """Let ``torch.load`` with weights_only read the log buffers in MMEngine's checkpoints.
+
+    torch >= 2.6 loads with weights_only by default and refuses them, which breaks ``load_from``
+    and ``resume``. The allow-list grows by what they consist of; weights_only stays on, and the
+    real ``getattr`` stays forbidden.
+    https://github.com/open-mmlab/mmengine/issues/1655
+
+    Returns:
+        bool: True if a log buffer was refused and the allow-list was extended.
+    """
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+    if _refusal_of(HistoryBuffer([1.0], [1])) is None:
+        return False
+    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+    allowed = [HistoryBuffer, np.ndarray, np.dtype, (_history_buffer_method, 'builtins.getattr')]
+    for function in (multiarray._reconstruct, multiarray.scalar):
+        allowed += [(function, f'numpy.{core}.multiarray.{function.__name__}')
+                    for core in ('core', '_core')]  # as numpy 1 and numpy 2 write it
+    allowed += [type(np.dtype(name)) for name in
+                ('bool', 'int32', 'int64', 'uint8', 'float16', 'float32', 'float64')]
+    torch.serialization.add_safe_globals(allowed)
+    refusal = _refusal_of(HistoryBuffer([1.0], [1]))
+    if refusal is not None:
+        raise ImportError(f'torch {torch.__version__} refuses the checkpoints of MMEngine: {refusal}')
+    return True
+
+
+def _refusal_of(value: Any) -> Optional[Exception]:
+    """Save and load a value as ``torch.load`` does by default; return the error, if any."""
+    import pickle
+
+    import torch
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    stream.seek(0)
+    try:
+        torch.load(stream)
+    except pickle.UnpicklingError as error:
+        return error
+    return None
+
+
+def apply() -> None:
+    """Mend everything that is broken in this environment; cheap where nothing is."""
+    require_mmcv()
+    define_torchvision_schemas()
+    stand_in_for_drn()
+    replace_pkg_resources()
+    allow_history_buffer()

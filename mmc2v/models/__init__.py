@@ -1,0 +1,26 @@
+"""Model parts, all registered in the scope ``mmc2v``."""
+from .clip2video import CLIP2Video
+from .clip_towers import CLIPTextTower, CLIPVisionTower
+from .clip_weights import read_clip_weights
+from .contrastive import gather_pairs, symmetric_cross_entropy
+from .data_preprocessor import RetrievalDataPreprocessor
+from .local_branch import DifferenceLocalBranch, FrameLocalBranch
+from .retrieval_head import RetrievalHead
+from .temporal_alignment import TemporalAlignmentBlock
+from .temporal_difference import (
+    AttentionDifference,
+    IdentityDifference,
+    MeanPooling,
+    MLPDifference,
+    TemporalDifferenceBlock,
+    TemporalTransformer,
+)
+from .transformer import MaskedTransformer
+
+__all__ = [
+    'AttentionDifference', 'CLIP2Video', 'CLIPTextTower', 'CLIPVisionTower',
+    'DifferenceLocalBranch', 'FrameLocalBranch', 'IdentityDifference', 'MLPDifference',
+    'MaskedTransformer', 'MeanPooling', 'RetrievalDataPreprocessor', 'RetrievalHead',
+    'TemporalAlignmentBlock', 'TemporalDifferenceBlock', 'TemporalTransformer', 'gather_pairs',
+    'read_clip_weights', 'symmetric_cross_entropy',
+]

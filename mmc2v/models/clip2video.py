@@ -1,0 +1,161 @@
+"""The CLIP2Video model (arXiv 2106.11097): wiring of parts, nothing else.
+
+B videos, N captions, T frames, L text tokens, K kinds of embedding, D embedding width.
+"""
+from typing import Dict, List, Optional, Tuple, Union
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mmc2v.registry import MODELS
+
+from .clip_weights import read_clip_weights
+from .temporal_difference import Part, build_part
+
+
+@MODELS.register_module()
+class CLIP2Video(BaseModel):
+    """Dual encoder of videos and captions.
+
+    Args:
+        backbone (dict | nn.Module): Image encoder, (*, 3, H, W) -> (*, D).
+        text_backbone (dict | nn.Module): Text encoder, (N, L) -> TextTokens.
+        neck (dict | nn.Module): Mixes frames over time, (B, T, D) -> VideoTokens.
+        head (dict | nn.Module): Makes embeddings, scores and the loss.
+        pretrained (str, optional): CLIP weights that :meth:`init_weights` starts from, see
+            :func:`~mmc2v.models.clip_weights.read_clip_weights`. Defaults to none: all random.
+        data_preprocessor (dict | nn.Module, optional): Defaults to
+            :class:`RetrievalDataPreprocessor`.
+
+    Raises:
+        ValueError: If the neck has a local branch that the head does not read: its parameters
+            would get no gradient, which breaks distributed training.
+    """
+
+    def __init__(self, backbone: Part, text_backbone: Part, neck: Part, head: Part,
+                 pretrained: Optional[str] = None, data_preprocessor: Optional[Part] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(
+            data_preprocessor or dict(type='mmc2v.RetrievalDataPreprocessor'), init_cfg)
+        self.backbone = build_part(backbone)
+        self.text_backbone = build_part(text_backbone)
+        self.neck = build_part(neck)
+        self.head = build_part(head)
+        self.pretrained = pretrained
+        if getattr(self.neck, 'local_branch', None) is not None and self.head.alignment is None:
+            raise ValueError(
+                f'neck.local_branch={type(self.neck.local_branch).__name__} makes tokens for an '
+                'alignment block, but head.alignment is None: its parameters would get no '
+                'gradient. Remove the local branch or add an alignment block')
+
+    def init_weights(self) -> List[str]:
+        """Initialise, from ``pretrained`` where it is given; the file is read once.
+
+        Returns:
+            list[str]: Names of parameters that are random afterwards.
+        """
+        names = [name for name, _ in self.named_parameters()]
+        super().init_weights()
+        if self.pretrained is None:
+            return names
+        clip = read_clip_weights(self.pretrained, self.text_backbone.arch)
+        known = set()
+        for prefix, part in self.named_modules():
+            if hasattr(part, 'init_from_clip'):
+                known |= {f'{prefix}.{name}' for name in part.init_from_clip(clip)}
+        random = [name for name in names if name not in known]
+        print_log(f"{len(known)} parameters start from '{self.pretrained}', {len(random)} at "
+                  f'random: {random}', logger='current')
+        return random
+
+    def encode_video(self, frames: Tensor, frame_mask: Optional[Tensor] = None) -> Tensor:
+        """Embed videos.
+
+        Args:
+            frames (Tensor): (B, T, 3, H, W), normalised.
+            frame_mask (Tensor, optional): (B, T) bool, True = valid. Defaults to all.
+
+        Returns:
+            Tensor: (B, K * D) unit vectors; their inner product with those of
+            :meth:`encode_text` is the score.
+        """
+        return self.head.flatten(self.embed_video(frames, frame_mask))
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Embed captions.
+
+        Args:
+            tokens (Tensor): (N, L) token ids.
+
+        Returns:
+            Tensor: (N, K * D) unit vectors.
+        """
+        return self.head.flatten(self.embed_text(tokens))
+
+    def embed_video(self, frames: Tensor, frame_mask: Optional[Tensor] = None) -> Tensor:
+        """Embed videos as (B, K, D) unit vectors, one a kind.
+
+        Raises:
+            ValueError: If a video has no valid frame.
+        """
+        if frame_mask is None:
+            frame_mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
+        empty = (~frame_mask.any(dim=1)).nonzero().flatten().tolist()
+        if empty:
+            raise ValueError(f'videos {empty} of the batch have no valid frame')
+        return self.head.embed_video(self.neck(self.backbone(frames), frame_mask))
+
+    def embed_text(self, tokens: Tensor) -> Tensor:
+        """Embed captions as (N, K, D) unit vectors, one a kind."""
+        return self.head.embed_text(self.text_backbone(tokens))
+
+    def forward(self, inputs: dict, data_samples: Optional[list] = None,
+                mode: str = 'tensor') -> Union[Tuple, Dict[str, Tensor], list]:
+        """Run one of the three modes.
+
+        Args:
+            inputs (dict): ``frames`` (B, T, 3, H, W), ``frame_mask`` (B, T) bool, ``tokens``
+                (N, L), ``captions_per_video`` (list of B ints). In the modes 'tensor' and
+                'predict' either modality may be absent.
+            data_samples (list, optional): B data samples, which mode 'predict' adds to.
+            mode (str): 'tensor', 'loss' or 'predict'.
+
+        Returns:
+            tuple | dict | list: 'tensor': (B, K, D) video and (N, K, D) text embeddings, None
+            where absent. 'loss': dict of losses. 'predict': the data samples, with
+            ``video_embedding`` (K * D,) and ``text_embeddings`` (n_i, K * D).
+
+        Raises:
+            ValueError: If the mode is unknown, or pairs are incomplete in training.
+        """
+        if mode == 'loss':
+            return self.loss(inputs)
+        if mode not in ('tensor', 'predict'):
+            raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got '{mode}'")
+        video = self.embed_video(inputs['frames'], inputs.get('frame_mask')) \
+            if 'frames' in inputs else None
+        text = self.embed_text(inputs['tokens']) if 'tokens' in inputs else None
+        return (video, text) if mode == 'tensor' else self._add_embeddings(
+            data_samples, video, text, inputs.get('captions_per_video'))
+
+    def loss(self, inputs: dict) -> Dict[str, Tensor]:
+        """Contrast the pairs of a batch; caption i belongs to video i."""
+        num_videos, num_captions = len(inputs['frames']), len(inputs['tokens'])
+        if num_videos != num_captions:
+            raise ValueError(f'training reads pairs, got {num_videos} videos and {num_captions} '
+                             'captions; use one caption an item (test_mode=False)')
+        video = self.embed_video(inputs['frames'], inputs.get('frame_mask'))
+        return self.head.loss(self.embed_text(inputs['tokens']), video)
+
+    def _add_embeddings(self, data_samples: list, video: Optional[Tensor], text: Optional[Tensor],
+                        captions_per_video: Optional[List[int]]) -> list:
+        if video is not None:
+            for sample, embedding in zip(data_samples, self.head.flatten(video)):
+                sample.video_embedding = embedding
+        if text is not None:
+            counts = captions_per_video or [1] * len(text)
+            for sample, own in zip(data_samples, self.head.flatten(text).split(counts)):
+                sample.text_embeddings = own
+        return data_samples

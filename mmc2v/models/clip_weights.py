@@ -1,0 +1,162 @@
+"""Reads CLIP weights from a file or through open_clip, exactly and without running code."""
+import zipfile
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Tuple, Union
+
+import open_clip
+import torch
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+from torch import Tensor
+
+from .clip_towers import clip_config
+
+# Scalars that OpenAI's archives hold beside the weights.
+_OPENAI_SCALARS = ('input_resolution', 'context_length', 'vocab_size')
+
+
+def read_clip_weights(pretrained: str, arch: Union[str, dict]) -> Dict[str, Tensor]:
+    """Read the weights of a CLIP model.
+
+    Args:
+        pretrained (str): A local file (OpenAI's TorchScript archive, a state dict, or
+            safetensors), or a tag that open_clip knows for the architecture, such as 'openai'.
+        arch (str | dict): The architecture that they are for, see :func:`clip_config`.
+
+    Returns:
+        dict[str, Tensor]: float32 tensors under OpenAI's keys; half precision is widened, which
+        is exact.
+
+    Raises:
+        FileNotFoundError: If it is neither a file nor a known tag.
+        ConnectionError: If the tag's file cannot be downloaded.
+        ValueError: If the file cannot be read, or needs QuickGELU where the architecture has GELU
+            or the other way round, or is of another architecture.
+    """
+    path, quick_gelu = Path(pretrained), None
+    if not path.is_file():
+        path, quick_gelu = _download(pretrained, arch)
+    state, is_openai = _read_file(path)
+    if quick_gelu is None and is_openai:
+        quick_gelu = True
+    _check_activation(pretrained, arch, quick_gelu)
+    _check_architecture(pretrained, arch, state)
+    return state
+
+
+def _download(tag: str, arch: Union[str, dict]) -> Tuple[Path, Optional[bool]]:
+    """Fetch the file of an open_clip tag; return it and whether its weights need QuickGELU."""
+    tags = open_clip.list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
+    source = get_pretrained_cfg(arch, tag) if tags else {}
+    if not source:
+        looks_like_path = '/' in tag or '.' in tag
+        raise FileNotFoundError(
+            f"pretrained='{tag}' is " + (
+                'not a file. Correct the path' if looks_like_path else
+                f'neither a file nor a tag that open_clip has for {arch}. Tags: {tags}') +
+            ", or set pretrained='openai' with a '-quickgelu' architecture to download weights")
+    _check_activation(tag, arch, source.get('quick_gelu', False))  # before the download
+    try:
+        return Path(download_pretrained(source)), source.get('quick_gelu', False)
+    except Exception as error:  # each of its back ends has errors of its own
+        where = source.get('url') or f"huggingface.co/{source.get('hf_hub')}"
+        raise ConnectionError(
+            f"the weights '{tag}' of {arch} could not be downloaded from {where}: "
+            f'{type(error).__name__}: {error}. Without network, fetch that file elsewhere and set '
+            "model.pretrained to its path: --cfg-options model.pretrained=/path/to/file") from error
+
+
+def _read_file(path: Path) -> Tuple[Dict[str, Tensor], bool]:
+    """Return the tensors of a file in float32, and whether it has OpenAI's marks."""
+    try:
+        if path.suffix == '.safetensors':
+            from safetensors.torch import load_file
+            state: Mapping = load_file(path)
+        elif _is_torchscript(path):
+            state = torch.jit.load(path, map_location='cpu').state_dict()
+        else:
+            state = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise ValueError(f'{path} cannot be read as CLIP weights ({type(error).__name__}: '
+                         f'{str(error).splitlines()[0] if str(error) else error}). Expected are a '
+                         'TorchScript archive, a state dict or safetensors; fetch it again if it '
+                         'is damaged') from error
+    state = state.get('state_dict', state)
+    state = {key.removeprefix('module.'): value for key, value in state.items()}
+    is_openai = all(key in state for key in _OPENAI_SCALARS)
+    return {key: value.float() for key, value in state.items()
+            if isinstance(value, Tensor) and key not in _OPENAI_SCALARS}, is_openai
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith('constants.pkl') for name in archive.namelist())
+
+
+def _check_activation(pretrained: str, arch: Union[str, dict], quick_gelu: Optional[bool]) -> None:
+    """Refuse weights trained with the other of the two activations: nothing else would."""
+    own = clip_config(arch).get('quick_gelu', False)
+    if quick_gelu is None or quick_gelu == own:
+        return
+    needed, present = ('QuickGELU', 'GELU') if quick_gelu else ('GELU', 'QuickGELU')
+    if isinstance(arch, str):
+        right = f'{arch}-quickgelu' if quick_gelu else arch.removesuffix('-quickgelu')
+        advice = f"use arch='{right}'"
+    else:
+        advice = f'set quick_gelu={quick_gelu} in arch'
+    raise ValueError(f"the weights '{pretrained}' were trained with {needed}, but arch={arch!r} "
+                     f'computes {present}, and would give wrong embeddings silently: {advice}')
+
+
+def _dimensions(config: Mapping) -> Tuple:
+    vision, text = config['vision_cfg'], config['text_cfg']
+    return (config['embed_dim'], vision.get('layers', 12), vision.get('width', 768),
+            vision.get('patch_size', 16), vision.get('image_size', 224), text.get('layers', 12),
+            text.get('width', 512), text.get('context_length', 77), text.get('vocab_size', 49408))
+
+
+def _dimensions_of_weights(state: Mapping[str, Tensor]) -> Tuple:
+    patch = state['visual.conv1.weight'].shape[-1]
+    grid = round((len(state['visual.positional_embedding']) - 1) ** 0.5)
+    layers = [len({key.split('.resblocks.')[1].split('.')[0] for key in state
+                   if key.startswith(f'{tower}transformer.resblocks.')})
+              for tower in ('visual.', '')]
+    vocabulary, text_width = state['token_embedding.weight'].shape
+    return (state['text_projection'].shape[1], layers[0], state['visual.conv1.weight'].shape[0],
+            patch, patch * grid, layers[1], text_width, len(state['positional_embedding']),
+            vocabulary)
+
+
+def _check_architecture(pretrained: str, arch: Union[str, dict],
+                        state: Mapping[str, Tensor]) -> None:
+    """Refuse weights of another architecture, naming the one they are for."""
+    try:
+        found = _dimensions_of_weights(state)
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"'{pretrained}' holds no CLIP model with a vision transformer in OpenAI's or "
+            f'open_clip\'s key layout: {error} is missing. Its first keys are {list(state)[:3]}; '
+            'a checkpoint of ours is given as load_from, not as pretrained') from error
+    config = clip_config(arch)
+    if found == _dimensions(config):
+        return
+    names = ('embed_dim', 'vision layers', 'vision width', 'patch size', 'image size',
+             'text layers', 'text width', 'context length', 'vocabulary')
+    differing = [f'{name} {a} instead of {b}'
+                 for name, a, b in zip(names, found, _dimensions(config)) if a != b]
+    raise ValueError(
+        f"'{pretrained}' is of another architecture than arch={arch!r}: " + ', '.join(differing)
+        + _suggest(found, config.get('quick_gelu', False)))
+
+
+def _suggest(dimensions: Tuple, quick_gelu: bool) -> str:
+    fitting: List[str] = []
+    for name in open_clip.list_models():
+        config = open_clip.get_model_config(name)
+        if {'timm_model_name', 'hf_model_name'} & {*config['vision_cfg'], *config['text_cfg']}:
+            continue
+        if _dimensions(config) == dimensions and config.get('quick_gelu', False) == quick_gelu:
+            fitting.append(name)
+    return f'. It fits arch={min(fitting, key=len)!r}' if fitting else (
+        '. Give the architecture that it was trained with as a dict')

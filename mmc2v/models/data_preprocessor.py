@@ -1,0 +1,65 @@
+"""Turns what the data loader collated into what the model reads, on the model's device."""
+from typing import Sequence
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mmc2v.registry import MODELS
+
+
+@MODELS.register_module()
+class RetrievalDataPreprocessor(BaseDataPreprocessor):
+    """Normalises frames and trims captions.
+
+    Frames travel as uint8 and become numbers on the device. Padded frames are zero AFTER
+    normalisation. B videos, N captions, T frames, L tokens of the longest caption.
+
+    Args:
+        mean (Sequence[float]): Mean of red, green, blue in [0, 255]. Defaults to CLIP's.
+        std (Sequence[float]): Standard deviation likewise. Defaults to CLIP's.
+        pad_token (int): Token id after the end of captions. Defaults to 0.
+    """
+
+    def __init__(self, mean: Sequence[float] = (122.7709383, 116.7460125, 104.09373615),
+                 std: Sequence[float] = (68.5005327, 66.6321579, 70.32316305),
+                 pad_token: int = 0, non_blocking: bool = True) -> None:
+        super().__init__(non_blocking)
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.pad_token = pad_token
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Batch the collated items.
+
+        Args:
+            data (dict): ``inputs``: any of ``frames`` (list of (T, 3, H, W) uint8),
+                ``frame_mask`` (list of (T,) bool) and ``tokens`` (list of (n_i, L') ids), one
+                element a video; ``data_samples``: list of data samples.
+            training (bool): Not used.
+
+        Returns:
+            dict: ``inputs``: ``frames`` (B, T, 3, H, W) float32, ``frame_mask`` (B, T) bool,
+            ``tokens`` (N, L), ``captions_per_video`` (list of B ints); ``data_samples``.
+        """
+        inputs = data['inputs']
+        batch = {}
+        if 'frames' in inputs:
+            frame_mask = torch.stack(list(inputs['frame_mask']))
+            frames = self.cast_data(torch.stack(list(inputs['frames'])))
+            batch['frame_mask'] = self.cast_data(frame_mask)
+            batch['frames'] = self._normalise(frames, batch['frame_mask'])
+        if 'tokens' in inputs:
+            tokens = torch.cat(list(inputs['tokens']))
+            batch['tokens'] = self.cast_data(self._trim(tokens))
+            batch['captions_per_video'] = [len(caption) for caption in inputs['tokens']]
+        return dict(inputs=batch, data_samples=data.get('data_samples'))
+
+    def _normalise(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
+        normalised = (frames.to(self.mean.dtype) - self.mean) / self.std
+        return normalised.masked_fill(~frame_mask[..., None, None, None], 0.0)
+
+    def _trim(self, tokens: Tensor) -> Tensor:
+        """Cut columns in which every caption has ended."""
+        used = (tokens != self.pad_token).any(dim=0).nonzero()
+        return tokens[:, :int(used.max()) + 1] if len(used) else tokens

@@ -1,0 +1,88 @@
+"""Pre-norm transformer over tokens of which some are padding.
+
+B sequences, S tokens, D width, A attention heads.
+"""
+from functools import partial
+from typing import Mapping, Optional, Set
+
+import torch
+from open_clip.transformer import LayerNorm, QuickGELU, Transformer
+from torch import Tensor, nn
+
+
+class MaskedTransformer(Transformer):
+    """CLIP's transformer with a key mask, QuickGELU and LayerNorm's eps of 1e-12.
+
+    The blocks are open_clip's, so that parameters carry the names of CLIP's text blocks, from
+    which they start.
+
+    Args:
+        embed_dim (int): Width D of tokens.
+        num_layers (int): Number of blocks.
+        num_heads (int, optional): Attention heads. Defaults to D / 64, as in CLIP.
+
+    Raises:
+        ValueError: If D is not a multiple of the number of heads.
+    """
+
+    def __init__(self, embed_dim: int, num_layers: int, num_heads: Optional[int] = None) -> None:
+        num_heads = num_heads or max(1, embed_dim // 64)
+        if embed_dim % num_heads:
+            raise ValueError(f'embed_dim={embed_dim} is not a multiple of {num_heads} heads')
+        super().__init__(
+            width=embed_dim, layers=num_layers, heads=num_heads, act_layer=QuickGELU,
+            norm_layer=partial(LayerNorm, eps=1e-12))
+        self.num_heads = num_heads
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights as CLIP draws those of its text blocks."""
+        attention_std = self.width ** -0.5
+        projection_std = attention_std * (2 * self.layers) ** -0.5
+        for block in self.resblocks:
+            nn.init.normal_(block.attn.in_proj_weight, std=attention_std)
+            nn.init.normal_(block.attn.out_proj.weight, std=projection_std)
+            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * self.width) ** -0.5)
+            nn.init.normal_(block.mlp.c_proj.weight, std=projection_std)
+
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+        """Copy CLIP's text blocks 0, 1, ... into the blocks.
+
+        Args:
+            clip (Mapping[str, Tensor]): CLIP's weights under OpenAI's keys.
+
+        Returns:
+            set[str]: Names of the parameters that no longer are random: all.
+
+        Raises:
+            ValueError: If CLIP has fewer text blocks or another width.
+        """
+        prefix = 'transformer.'
+        own = self.state_dict()
+        for name, value in own.items():
+            source = clip.get(prefix + name)
+            if source is None or source.shape != value.shape:
+                found = 'is missing' if source is None else f'has shape {tuple(source.shape)}'
+                raise ValueError(
+                    f"temporal block '{name}' {tuple(value.shape)} starts from CLIP's text block, "
+                    f"but '{prefix}{name}' {found}. Use an embed_dim equal to CLIP's text width "
+                    'and no more temporal layers than text layers')
+        self.load_state_dict({name: clip[prefix + name] for name in own})
+        return set(own)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Mix tokens; padding is never attended.
+
+        Args:
+            tokens (Tensor): (B, S, D).
+            mask (Tensor): (B, S) bool, True = valid.
+
+        Returns:
+            Tensor: (B, S, D). At padding the values are finite and without meaning.
+        """
+        # A sequence of padding alone may look at itself: a softmax over nothing is NaN, and NaN
+        # would survive any later masking.
+        keys = mask | ~mask.any(dim=1, keepdim=True)
+        bias = torch.zeros_like(keys, dtype=tokens.dtype).masked_fill(~keys, float('-inf'))
+        bias = bias.repeat_interleave(self.num_heads, dim=0)[:, None]  # (B * A, 1, S)
+        return super().forward(tokens, attn_mask=bias.expand(-1, tokens.shape[1], -1))

@@ -1,0 +1,147 @@
+"""Turn a checkpoint of the CLIP2Video authors into one of ours.
+
+    python tools/model_converters/clip2video_to_mmc2v.py pytorch_model.bin.2 msrvtt9k.pth \
+        --config configs/clip2video_msrvtt.py
+
+The config says which variant the checkpoint is of. A key that the variant needs and the file has
+not, a key of the file that the variant has not, and a tensor of another shape are errors.
+"""
+import argparse
+import sys
+from pathlib import Path
+from typing import Dict, List, Mapping, Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config, DictAction
+from torch import Tensor
+
+import mmc2v  # noqa: F401  (mends the environment before the first registry lookup)
+from mmc2v.registry import MODELS
+
+# Ours begins with -> theirs begins with. The first that fits counts.
+PREFIXES = {
+    'backbone.visual.': 'clip.visual.',
+    'text_backbone.': 'clip.',
+    'neck.position_embedding.': 'frame_position_embeddings.',
+    'neck.type_embedding.': 'type_position_embeddings.',
+    'neck.transformer.': 'transformerClip.',
+    'neck.difference_encoder.transformer.': 'frame2t_attention.',
+    'neck.difference_encoder.projection': 'frame2t_projection',
+    'neck.difference_encoder.norm.': 'trans_layernorm.',
+    'neck.local_branch.transformer.': 'actionClip.',
+    'head.alignment.': '',
+    'head.logit_scale': 'clip.logit_scale',
+}
+
+
+def authors_key(name: str) -> str:
+    """Return the authors' name of one of our parameters.
+
+    Raises:
+        ValueError: If the parameter belongs to a part that the published code does not have.
+    """
+    for ours, theirs in PREFIXES.items():
+        if name.startswith(ours):
+            return theirs + name[len(ours):]
+    raise ValueError(f"the config's model has the parameter '{name}', which no variant of the "
+                     'published code has; use one of the clip2video configs')
+
+
+def read_checkpoint(path: Path) -> Dict[str, Tensor]:
+    """Read ``pytorch_model.bin.N`` (weights only) or an ``.npz`` of the same keys.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a checkpoint.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} is not a file')
+    try:
+        if path.suffix == '.npz':
+            with np.load(path, allow_pickle=False) as arrays:
+                state: Mapping = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+        else:
+            state = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise ValueError(f'{path} cannot be read as a checkpoint without running code from it: '
+                         f'{type(error).__name__}: {error}') from error
+    not_tensors = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if not_tensors:
+        raise ValueError(f'{path} is no state dict: {not_tensors[:3]} are not tensors')
+    return {key.removeprefix('module.'): value for key, value in state.items()}
+
+
+def convert(state: Mapping[str, Tensor], expected: Mapping[str, Tensor],
+            drop: Sequence[str] = ()) -> Dict[str, Tensor]:
+    """Rename the authors' tensors.
+
+    Args:
+        state (Mapping[str, Tensor]): Tensors under the authors' keys.
+        expected (Mapping[str, Tensor]): Our model's state dict, for names and shapes.
+        drop (Sequence[str]): Prefixes of keys that the variant does not need.
+
+    Returns:
+        dict[str, Tensor]: Our state dict, float32.
+
+    Raises:
+        ValueError: With every key that is missing, left over, or of another shape.
+    """
+    names = {authors_key(name): name for name in expected}
+    missing = [key for key in names if key not in state]
+    left = [key for key in state if key not in names and not key.startswith(tuple(drop))]
+    shapes = [f'{key}: file {tuple(state[key].shape)}, config {tuple(expected[name].shape)}'
+              for key, name in names.items()
+              if key in state and state[key].shape != expected[name].shape]
+    problems = []
+    if missing:
+        problems.append(f'{len(missing)} keys that the config needs are missing: {missing}')
+    if left:
+        prefixes = sorted({key.split('.')[0] for key in left})
+        problems.append(f'{len(left)} keys are not part of the config\'s model: {left}. Another '
+                        f'variant? If they are not wanted: --drop {" ".join(prefixes)}')
+    if shapes:
+        problems.append(f'{len(shapes)} tensors have another shape: {shapes}')
+    if problems:
+        raise ValueError('the checkpoint is not of the variant in the config:\n- '
+                         + '\n- '.join(problems))
+    return {name: state[key].float() for key, name in names.items()}
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('src', type=Path, help="the authors' checkpoint (or .npz of its keys)")
+    parser.add_argument('dst', type=Path, help='the checkpoint to write')
+    parser.add_argument('--config', required=True, help='config whose model it is')
+    parser.add_argument('--drop', nargs='+', default=[], metavar='PREFIX',
+                        help='leave out keys of the file that begin so')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config')
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> List[str]:
+    """Convert; return the keys that were dropped."""
+    args = parse_args(argv)
+    config = Config.fromfile(args.config)
+    if args.cfg_options:
+        config.merge_from_dict(args.cfg_options)
+    with torch.device('meta'):  # names and shapes are enough
+        expected = MODELS.build(config.model).state_dict()
+    state = read_checkpoint(args.src)
+    converted = convert(state, expected, args.drop)
+    dropped = [key for key in state if key not in {authors_key(name) for name in expected}]
+    args.dst.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(meta=dict(converted_from=args.src.name), state_dict=converted), args.dst)
+    for key in dropped:
+        print(f'dropped {key}')
+    print(f'{len(converted)} tensors written to {args.dst}, {len(dropped)} dropped')
+    return dropped
+
+
+if __name__ == '__main__':
+    try:
+        main(sys.argv[1:])
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'error: {error}')
