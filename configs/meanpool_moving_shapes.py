@@ -1,0 +1,6 @@
+# The same towers without time: the mean of frame embeddings.
+_base_ = ['_base_/default_runtime.py', '_base_/moving_shapes.py']
+
+model = dict(
+    neck=dict(type='mmc2v.MeanPooling'),
+    head=dict(type='mmc2v.RetrievalHead', embed_dim={{_base_.embed_dim}}))

@@ -1,0 +1,11 @@
+"""Transforms from a file name and captions to a packed item."""
+from .decoding import BACKENDS, DecodeFrames, OpenVideo, VideoDecodeError
+from .packing import PackRetrievalInputs
+from .sampling import SampleGridFrames, choose_grid_frames, grid_to_frames
+from .spatial import ResizeCenterCrop
+from .text import Tokenize
+
+__all__ = [
+    'BACKENDS', 'DecodeFrames', 'OpenVideo', 'PackRetrievalInputs', 'ResizeCenterCrop',
+    'SampleGridFrames', 'Tokenize', 'VideoDecodeError', 'choose_grid_frames', 'grid_to_frames',
+]

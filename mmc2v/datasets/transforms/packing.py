@@ -1,0 +1,55 @@
+"""Packs one item for the data loader.
+
+T frames the model takes, n captions, L tokens.
+"""
+from typing import Sequence
+
+import numpy as np
+import torch
+from mmaction.structures import ActionDataSample
+from mmcv.transforms import BaseTransform
+
+from mmc2v.registry import TRANSFORMS
+
+META_KEYS = ('filename', 'video_id', 'captions', 'group', 'frame_inds', 'replaces')
+
+
+@TRANSFORMS.register_module()
+class PackRetrievalInputs(BaseTransform):
+    """Packs frames, their mask and tokens; either modality may be absent.
+
+    Required keys: imgs (at most T images of one size) and clip_len (T), or tokens, or both.
+
+    Args:
+        meta_keys (Sequence[str]): Keys that go into the data sample where they are present.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack one item.
+
+        Returns:
+            dict: ``inputs``: frames (T, 3, H, W) uint8 with zeros after the last, frame_mask (T,)
+            bool, tokens (n, L) int64; ``data_samples``: an ActionDataSample with meta data.
+        """
+        inputs = {}
+        if 'imgs' in results:
+            images = np.stack(results['imgs'])
+            num_frames = results['clip_len']
+            if len(images) > num_frames:
+                raise ValueError(f'{len(images)} frames for a clip of {num_frames}; sample one '
+                                 'clip (num_clips=1)')
+            frames = torch.zeros(num_frames, 3, *images.shape[1:3], dtype=torch.uint8)
+            frames[:len(images)] = torch.from_numpy(images).permute(0, 3, 1, 2)
+            inputs['frames'] = frames
+            inputs['frame_mask'] = torch.arange(num_frames) < len(images)
+        if 'tokens' in results:
+            inputs['tokens'] = results['tokens']
+        sample = ActionDataSample()
+        sample.set_metainfo({key: results[key] for key in self.meta_keys if key in results})
+        return dict(inputs=inputs, data_samples=sample)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(meta_keys={self.meta_keys})'

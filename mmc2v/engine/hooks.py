@@ -1,0 +1,132 @@
+"""Hooks for what MMEngine does not do."""
+from typing import Dict, Iterator, List, Optional, Set
+
+from mmengine.dist import all_gather_object, get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from mmc2v.registry import HOOKS
+
+
+def _datasets(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield a data set and everything that it wraps."""
+    yield dataset
+    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
+        if inner is not None:
+            yield from _datasets(inner)
+
+
+@HOOKS.register_module()
+class EpochRandomnessHook(Hook):
+    """Tells data sets and samplers the epoch and the run's seed, so that resuming is exact.
+
+    After a resume the runner has the seed of the checkpoint, which samplers built before do not.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Pass on ``runner.epoch`` and ``runner.seed`` before the loader starts its workers."""
+        loader = runner.train_dataloader
+        for dataset in _datasets(loader.dataset):
+            if hasattr(dataset, 'set_epoch'):
+                dataset.set_epoch(runner.epoch, runner.seed)
+        for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
+            if hasattr(sampler, 'seed'):
+                sampler.seed = runner.seed
+
+
+@HOOKS.register_module()
+class ContrastiveBatchHook(Hook):
+    """Checks at the start that there is a batch, and says where it differs from the recipe's.
+
+    The loss contrasts the batches of all ranks, so their total is a hyperparameter of the recipe.
+
+    Args:
+        recipe_batch_size (int): Total batch of the recipe that the config follows.
+    """
+
+    def __init__(self, recipe_batch_size: int) -> None:
+        self.recipe_batch_size = recipe_batch_size
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare.
+
+        Raises:
+            ValueError: If an epoch has no batch.
+        """
+        loader, ranks = runner.train_dataloader, get_world_size()
+        own = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', None)
+        if len(loader) == 0:
+            raise ValueError(
+                f'an epoch has no batch: {len(loader.dataset)} items on {ranks} ranks do not fill '
+                f'one batch of {own} each. Lower train_dataloader.batch_size or add data')
+        if own * ranks != self.recipe_batch_size:
+            needed = -(-self.recipe_batch_size // ranks)
+            runner.logger.warning(
+                f'the contrastive batch is {own} x {ranks} ranks = {own * ranks}; the recipe '
+                f'expects {self.recipe_batch_size}. With as many ranks: --cfg-options '
+                f'train_dataloader.batch_size={needed}; otherwise on '
+                f'{max(1, self.recipe_batch_size // own)} ranks: bash tools/dist_train.sh CONFIG '
+                f'{max(1, self.recipe_batch_size // own)}')
+
+
+@HOOKS.register_module()
+class UndecodableVideosHook(Hook):
+    """Reports undecodable training videos, and stops all ranks where there are too many.
+
+    Args:
+        max_share (float): Largest share of distinct seen videos that may be undecodable, in
+            [0, 1]. Defaults to 0.05.
+        min_seen (int): Distinct videos that must have been seen before the share counts.
+            Defaults to 100.
+        interval (int): Iterations between exchanges among ranks; every epoch ends with one.
+            Defaults to 20.
+    """
+
+    def __init__(self, max_share: float = 0.05, min_seen: int = 100, interval: int = 20) -> None:
+        if not 0 <= max_share <= 1:
+            raise ValueError(f'max_share must lie in [0, 1], got {max_share}')
+        self.max_share = max_share
+        self.min_seen = min_seen
+        self.interval = interval
+        self._seen: Set[str] = set()
+        self._bad: Dict[str, str] = {}
+        self._new_seen: Set[str] = set()
+        self._new_bad: Dict[str, str] = {}
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Note what the batch's samples say."""
+        for sample in data_batch['data_samples']:
+            self._new_seen.add(sample.filename)
+            for path, reason in sample.metainfo.get('replaces', []):
+                self._new_seen.add(path)
+                self._new_bad[path] = reason
+        if self.every_n_inner_iters(batch_idx, self.interval):
+            self._exchange(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Exchange what is left."""
+        self._exchange(runner)
+
+    def _exchange(self, runner: Runner) -> None:
+        """Share news among ranks; every rank then knows the same and decides the same."""
+        gathered = all_gather_object((self._new_seen, self._new_bad))
+        self._new_seen, self._new_bad = set(), {}
+        for seen, bad in gathered:
+            self._seen |= seen
+            for path in sorted(set(bad) - set(self._bad)):
+                self._bad[path] = bad[path]
+                runner.logger.warning(f'undecodable video, replaced by another: {path}: '
+                                      f'{bad[path]}')
+        share = len(self._bad) / max(1, len(self._seen))
+        if len(self._seen) >= self.min_seen and share > self.max_share:
+            raise RuntimeError(self._summary(share))
+
+    def _summary(self, share: float) -> str:
+        lines: List[str] = [f'  {path}: {reason}' for path, reason in sorted(self._bad.items())]
+        return (f'{len(self._bad)} of {len(self._seen)} videos seen ({share:.1%}) cannot be '
+                f'decoded, more than max_share={self.max_share:.1%}. Fetch them again, take them '
+                'out of the annotation, or raise max_share:\n' + '\n'.join(lines))

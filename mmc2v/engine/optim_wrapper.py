@@ -1,0 +1,70 @@
+"""Optimizer wrapper and parameter groups."""
+from contextlib import contextmanager
+from typing import Dict, List, Optional, Tuple
+
+import torch
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from torch import nn
+
+from mmc2v.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Runs the forward pass of training in bfloat16 autocast, on CPU as on CUDA.
+
+    bfloat16 has float32's range, so losses need no scaling. MMEngine's AmpOptimWrapper refuses
+    the CPU.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        """Enter autocast on the device that MMEngine trains on."""
+        device = get_device()
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
+            yield
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class RetrievalOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Groups parameters by learning rate and weight decay.
+
+    No decay for parameters of one dimension or none (norms, biases, scales). Parameters with equal
+    settings share one group, which fused optimizers want.
+
+    ``paramwise_cfg=dict(lr_mult=dict(prefix=factor, ...))``: parameters whose name begins with the
+    prefix train at that share of the learning rate; the longest prefix counts. MMEngine's
+    ``custom_keys`` would switch off its rules for norms and biases, and would not see
+    ``in_proj_bias`` as a bias.
+
+    Raises:
+        ValueError: If a prefix fits no parameter, or there are other keys.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: Optional[dict] = None) -> None:
+        super().__init__(optim_wrapper_cfg, paramwise_cfg or dict(lr_mult={}))
+        unknown = set(self.paramwise_cfg) - {'lr_mult'}
+        if unknown:
+            raise ValueError(f'paramwise_cfg knows lr_mult alone, got {sorted(unknown)}')
+
+    def add_params(self, params: List[dict], module: nn.Module, **kwargs) -> None:
+        """Fill ``params`` with one group for each learning rate and weight decay."""
+        lr_mult: Dict[str, float] = dict(self.paramwise_cfg['lr_mult'])
+        names = [name for name, _ in module.named_parameters()]
+        unused = [prefix for prefix in lr_mult if not any(n.startswith(prefix) for n in names)]
+        if unused:
+            raise ValueError(f'lr_mult names {unused}, but no parameter begins so')
+        groups: Dict[Tuple[float, float], List[nn.Parameter]] = {}
+        for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            fitting = [prefix for prefix in lr_mult if name.startswith(prefix)]
+            factor = lr_mult[max(fitting, key=len)] if fitting else 1.0
+            decay = 0.0 if parameter.ndim <= 1 else self.base_wd or 0.0
+            groups.setdefault((self.base_lr * factor, decay), []).append(parameter)
+        for (lr, decay), members in groups.items():
+            params.append(dict(params=members, lr=lr, weight_decay=decay))
+            print_log(f'{len(members)} parameters: lr={lr:g}, weight_decay={decay:g}',
+                      logger='current')
