@@ -1,8 +1,9 @@
-"""Hooks and optimizer parts."""
+"""Hooks, optimizer parts and what the scripts share."""
 from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
 from .optim_wrapper import AutocastOptimWrapper, RetrievalOptimWrapperConstructor
+from .retrieval_picture import RetrievalPictureHook
 
 __all__ = [
     'AutocastOptimWrapper', 'ContrastiveBatchHook', 'EpochRandomnessHook',
-    'RetrievalOptimWrapperConstructor', 'UndecodableVideosHook',
+    'RetrievalOptimWrapperConstructor', 'RetrievalPictureHook', 'UndecodableVideosHook',
 ]

@@ -1,5 +1,6 @@
 """Ranks and metrics."""
 from .ranks import Ranks, retrieval_ranks, summarize
 from .retrieval_metric import RetrievalMetric
+from .table import format_table
 
-__all__ = ['Ranks', 'RetrievalMetric', 'retrieval_ranks', 'summarize']
+__all__ = ['Ranks', 'format_table', 'RetrievalMetric', 'retrieval_ranks', 'summarize']

@@ -1,0 +1,75 @@
+"""What the training and test scripts share: a config from the command line, and processes."""
+import argparse
+import os
+import os.path as osp
+from contextlib import contextmanager
+from typing import Iterator
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_distributed
+from mmengine.runner import Runner
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that training and testing have in common with MMAction2's scripts."""
+    parser.add_argument('--work-dir', help='folder for logs and results; '
+                        'default ./work_dirs/<name of the config>')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='override the config: key=value, nested keys with dots, lists as '
+                        'key="[a,b]"')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+                        help='who started the processes')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help='set by the launcher')
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and apply the options that training and testing have in common."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = Config.fromfile(args.config)
+    if args.cfg_options:
+        config.merge_from_dict(args.cfg_options)
+    config.launcher = args.launcher
+    if args.work_dir is not None:
+        config.work_dir = args.work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = osp.join('./work_dirs', osp.splitext(osp.basename(args.config))[0])
+    return config
+
+
+@contextmanager
+def processes(config: Config) -> Iterator[None]:
+    """Start the process group where MMEngine would fail, and end it.
+
+    MMEngine's launcher asks CUDA for a device. On a machine without one, torchrun's processes
+    talk by gloo and the model wrapper must not name a device.
+
+    Args:
+        config (Config): With ``launcher`` set; ``model_wrapper_cfg`` is completed.
+
+    Raises:
+        ValueError: If a launcher other than pytorch is used without a GPU.
+    """
+    if config.launcher != 'none' and not torch.cuda.is_available():
+        if config.launcher != 'pytorch':
+            raise ValueError(f"launcher='{config.launcher}' needs GPUs; on CPUs use "
+                             'tools/dist_train.sh, which launches by torchrun')
+        torch.distributed.init_process_group('gloo')
+        wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
+                       find_unused_parameters=config.get('find_unused_parameters', False))
+        config.model_wrapper_cfg = dict({**wrapper, **(config.get('model_wrapper_cfg') or {})},
+                                        device_ids=None)
+    try:
+        yield
+    finally:
+        if is_distributed():
+            torch.distributed.destroy_process_group()
+
+
+def build_runner(config: Config) -> Runner:
+    """Build the runner that the config asks for."""
+    if 'runner_type' in config:
+        from mmaction.registry import RUNNERS
+        return RUNNERS.build(config)
+    return Runner.from_cfg(config)

@@ -1,0 +1,76 @@
+"""Train a model.
+
+    python tools/train.py configs/clip2video_msrvtt.py
+    bash tools/dist_train.sh configs/clip2video_msrvtt.py 8
+
+The options are those of MMAction2's tools/train.py, and what is given here wins over the config.
+"""
+import argparse
+
+import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
+from mmc2v.engine.launch import add_common_arguments, build_runner, load_config, processes
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--resume', nargs='?', const='auto',
+                        help='go on from a checkpoint; without a path, from the latest in the '
+                        'work dir')
+    parser.add_argument('--amp', action='store_true', help='train in bfloat16 autocast')
+    parser.add_argument('--no-validate', action='store_true', help='do not evaluate in training')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help="scale the learning rate to the total batch (the config's "
+                        'auto_scale_lr.base_batch_size)')
+    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument('--diff-rank-seed', action='store_true',
+                        help='give every rank a seed of its own')
+    parser.add_argument('--deterministic', action='store_true',
+                        help='let cuDNN use deterministic algorithms alone')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def use_autocast(optim_wrapper: dict) -> None:
+    """Turn a plain optimizer wrapper into the bfloat16 one, in place.
+
+    Raises:
+        ValueError: If the config uses another kind of wrapper.
+    """
+    kind = optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'mmc2v.AutocastOptimWrapper'):
+        raise ValueError(f"--amp cannot change optim_wrapper.type='{kind}'; set it in the config")
+    for key in ('loss_scale', 'dtype', 'use_fsdp'):  # of AmpOptimWrapper
+        optim_wrapper.pop(key, None)
+    optim_wrapper.type = 'mmc2v.AutocastOptimWrapper'
+
+
+def main() -> None:
+    """Train as the command line says."""
+    args = parse_args()
+    config = load_config(args)
+    if args.no_validate:
+        config.val_cfg = config.val_dataloader = config.val_evaluator = None
+        config.default_hooks.checkpoint.pop('save_best', None)  # there is nothing to compare
+    if args.amp:
+        use_autocast(config.optim_wrapper)
+    if args.resume is not None:
+        config.resume = True
+        config.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+            raise ValueError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in '
+                             'the config')
+        config.auto_scale_lr.enable = True
+    randomness = dict(config.get('randomness') or {})
+    given = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed or None,
+                 deterministic=args.deterministic or None)
+    config.randomness = {**randomness, **{k: v for k, v in given.items() if v is not None}}
+    with processes(config):
+        build_runner(config).train()
+
+
+if __name__ == '__main__':
+    main()
