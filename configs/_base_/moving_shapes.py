@@ -43,11 +43,11 @@ arch = dict(
     text_cfg=dict(context_length=32, vocab_size=49408, width=96, heads=3, layers=2))
 model = dict(
     type='mmc2v.CLIP2Video',
-    backbone=dict(type='mmc2v.CLIPVisionTower', arch=arch),
+    backbone=dict(type='mmc2v.CLIPVisionTower', arch=arch, position_std=0.6),
     text_backbone=dict(type='mmc2v.CLIPTextTower', arch=arch))
 
-max_epochs = 10
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)
+max_epochs = 6
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=3)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -16,8 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 COLORS = {'red': (220, 40, 40), 'green': (40, 180, 60), 'blue': (50, 80, 230),
-          'yellow': (240, 220, 50), 'purple': (160, 60, 190), 'white': (250, 250, 250)}
-SHAPES = ('circle', 'square', 'triangle', 'cross')
+          'yellow': (240, 220, 50), 'purple': (160, 60, 190), 'white': (250, 250, 250),
+          'cyan': (50, 210, 220), 'orange': (255, 140, 20)}
+SHAPES = ('square', 'ring', 'cross')
 BACKGROUNDS = ('plain', 'striped', 'checkered', 'dotted', 'shaded')
 DIRECTIONS = {'left': (-1, 0), 'right': (1, 0), 'up': (0, -1), 'down': (0, 1)}
 OPPOSITE = {'left': 'right', 'right': 'left', 'up': 'down', 'down': 'up'}
@@ -78,15 +79,13 @@ class MovingShapes:
 
 def _coverage(shape: str, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     """Return how much of each pixel a shape centred at 0 covers, in [0, 1], (H, W)."""
-    if shape == 'circle':
-        distance = np.hypot(x, y) - radius
-    elif shape == 'square':
+    if shape == 'square':
         distance = np.maximum(abs(x), abs(y)) - 0.9 * radius
-    elif shape == 'triangle':
-        distance = np.maximum(y - 0.7 * radius, 0.87 * abs(x) - 0.5 * y - 0.6 * radius)
+    elif shape == 'ring':
+        distance = abs(np.hypot(x, y) - 0.8 * radius) - 0.25 * radius
     else:
-        distance = np.minimum(np.maximum(abs(x) - 0.35 * radius, abs(y) - 1.1 * radius),
-                              np.maximum(abs(y) - 0.35 * radius, abs(x) - 1.1 * radius))
+        distance = np.minimum(np.maximum(abs(x) - 0.3 * radius, abs(y) - 1.1 * radius),
+                              np.maximum(abs(y) - 0.3 * radius, abs(x) - 1.1 * radius))
     return np.clip(0.5 - distance, 0, 1)
 
 
@@ -105,7 +104,7 @@ def _background(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
                   / size,
     }[kind]
     tint = rng.uniform(50, 110, 3)
-    return tint + 35 * pattern[..., None]
+    return tint + 38 * pattern[..., None]
 
 
 def draw_video(description: Description, spec: MovingShapes,
@@ -113,12 +112,12 @@ def draw_video(description: Description, spec: MovingShapes,
     """Draw (num_frames, size, size, 3) uint8 frames.
 
     The path is straight and passed at constant speed, and its middle is drawn, not its start, so
-    that the reversed frames are as likely as the frames themselves.
+    that the reversed frames are as likely as the frames themselves. It lies near the centre, so
+    that the axis of motion shows in where the shape is seen; its direction shows in order alone.
     """
-    size, radius = spec.size, rng.uniform(0.13, 0.18) * spec.size
-    path = rng.uniform(0.35, 0.5) * size * np.array(DIRECTIONS[description.direction])
-    margin = radius + abs(path) / 2
-    middle = rng.uniform(margin, size - margin)
+    size, radius = spec.size, rng.uniform(0.16, 0.2) * spec.size
+    path = rng.uniform(0.52, 0.62) * size * np.array(DIRECTIONS[description.direction])
+    middle = rng.uniform(0.42, 0.58, 2) * size
     background = _background(description.background, size, rng)
     color = np.array(COLORS[description.color]) + rng.uniform(-12, 12, 3)
     y, x = np.mgrid[:size, :size] + 0.5

@@ -71,17 +71,22 @@ class CLIPVisionTower(BaseModule):
 
     Args:
         arch (str | dict): See :func:`clip_config`.
+        position_std (float, optional): Standard deviation of random position embeddings. Defaults
+            to open_clip's width ** -0.5, which is little beside the patches when a small tower
+            learns from scratch where things are. CLIP weights replace them.
         grad_checkpointing (bool): Recompute blocks in backward to save memory. Defaults to False.
     """
 
-    def __init__(self, arch: Union[str, dict], grad_checkpointing: bool = False,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, arch: Union[str, dict], position_std: Optional[float] = None,
+                 grad_checkpointing: bool = False, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         config = clip_config(arch)
         self.arch = arch
         self.embed_dim = config['embed_dim']
         self.visual = open_clip.CLIP(**{**config, 'text_cfg': _SMALLEST_TEXT}).visual
         self.visual.set_grad_checkpointing(grad_checkpointing)
+        if position_std is not None:
+            nn.init.normal_(self.visual.positional_embedding, std=position_std)
         self.image_size = tuple(self.visual.image_size)
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:

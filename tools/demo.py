@@ -1,0 +1,88 @@
+"""Make the moving-shapes data, train configs on them, test them, and show what came out.
+
+    python tools/demo.py --out work_dirs/demo configs/clip2video_moving_shapes.py
+
+Every step is a command that can be run by hand; it is printed before it runs.
+"""
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Dict, List
+
+from mmc2v.datasets.moving_shapes import MovingShapes
+from mmc2v.evaluation import format_table
+
+TOOLS = Path(__file__).resolve().parent
+
+
+def run(script: str, *args: str) -> float:
+    """Run a script of this folder, showing its output; return the seconds it took."""
+    command = [sys.executable, str(TOOLS / script), *args]
+    print('\n$ python', shlex.join([os.path.relpath(command[1]), *args]), flush=True)
+    start = time.time()
+    subprocess.run(command, check=True)
+    return round(time.time() - start, 1)
+
+
+def blind_bound(num_queries: int) -> str:
+    """Say what a model blind to time can reach on the test videos."""
+    error = 100 * (0.25 / num_queries) ** 0.5
+    return (f'A model blind to time cannot tell a video from its reversed twin: at most 50.0 '
+            f'R@1 expected,\n{50 + 3 * error:.1f} with three standard errors at {num_queries} '
+            'queries. pair R@1 counts either twin.')
+
+
+def train_and_test(config: str, out: Path, seconds: Dict[str, float]) -> Dict[str, float]:
+    """Train and test one config; return its metrics."""
+    name = Path(config).stem
+    work_dir = out / name
+    seconds[f'{name}/train'] = run('train.py', config, '--work-dir', str(work_dir))
+    checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
+    seconds[f'{name}/test'] = run(
+        'test.py', config, checkpoint, '--work-dir', str(work_dir / 'test'),
+        '--show-dir', str(work_dir), '--out', str(work_dir / 'metrics.json'))
+    return json.loads((work_dir / 'metrics.json').read_text())
+
+
+def summary(results: Dict[str, Dict[str, float]], out: Path) -> List[str]:
+    """Return the last lines: tables, the bound, and where things lie."""
+    lines = ['']
+    for name, metrics in results.items():
+        lines += [name, format_table(metrics), '']
+    lines += [blind_bound(2 * MovingShapes.num_test_pairs), '']
+    for name in results:
+        work_dir = out / name
+        checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
+        log = max(work_dir.glob('*/*.log'))
+        lines += [f'checkpoint  {os.path.relpath(checkpoint)}', f'log         {log}',
+                  f'picture     {work_dir / "retrieval.png"}']
+    return [*lines, f'results     {out / "results.json"}']
+
+
+def main() -> None:
+    """Run everything in order."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+', help='configs on moving shapes')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'))
+    args = parser.parse_args()
+    start = time.time()
+    seconds = {'data': run('dataset_converters/make_moving_shapes.py')}
+    results = {Path(config).stem: train_and_test(config, args.out, seconds)
+               for config in args.configs}
+    seconds['total'] = round(time.time() - start, 1)
+    (args.out / 'results.json').write_text(
+        json.dumps(dict(results, seconds=seconds), indent=1) + '\n')
+    print('\n'.join(summary(results, args.out)))
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f'stopped: {shlex.join(map(str, error.cmd))} failed with {error.returncode}')
