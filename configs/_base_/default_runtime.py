@@ -12,6 +12,7 @@ default_hooks = dict(
     sync_buffers=dict(type='SyncBuffersHook'))
 custom_hooks = [
     dict(type='mmc2v.EpochRandomnessHook'),
+    dict(type='mmc2v.ContrastiveBatchHook'),
     dict(type='mmc2v.UndecodableVideosHook', max_share=0.05),
 ]
 

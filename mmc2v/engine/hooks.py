@@ -44,10 +44,11 @@ class ContrastiveBatchHook(Hook):
     The loss contrasts the batches of all ranks, so their total is a hyperparameter of the recipe.
 
     Args:
-        recipe_batch_size (int): Total batch of the recipe that the config follows.
+        recipe_batch_size (int, optional): Total batch of the recipe that the config follows.
+            Defaults to the config's ``auto_scale_lr.base_batch_size``, where it has one.
     """
 
-    def __init__(self, recipe_batch_size: int) -> None:
+    def __init__(self, recipe_batch_size: Optional[int] = None) -> None:
         self.recipe_batch_size = recipe_batch_size
 
     def before_train(self, runner: Runner) -> None:
@@ -57,19 +58,24 @@ class ContrastiveBatchHook(Hook):
             ValueError: If an epoch has no batch.
         """
         loader, ranks = runner.train_dataloader, get_world_size()
-        own = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', None)
+        own = loader.batch_size or loader.batch_sampler.batch_size
         if len(loader) == 0:
             raise ValueError(
                 f'an epoch has no batch: {len(loader.dataset)} items on {ranks} ranks do not fill '
                 f'one batch of {own} each. Lower train_dataloader.batch_size or add data')
-        if own * ranks != self.recipe_batch_size:
-            needed = -(-self.recipe_batch_size // ranks)
-            runner.logger.warning(
-                f'the contrastive batch is {own} x {ranks} ranks = {own * ranks}; the recipe '
-                f'expects {self.recipe_batch_size}. With as many ranks: --cfg-options '
-                f'train_dataloader.batch_size={needed}; otherwise on '
-                f'{max(1, self.recipe_batch_size // own)} ranks: bash tools/dist_train.sh CONFIG '
-                f'{max(1, self.recipe_batch_size // own)}')
+        recipe = self.recipe_batch_size or runner.cfg.get('auto_scale_lr', {}).get(
+            'base_batch_size')
+        if recipe and own * ranks != recipe:
+            runner.logger.warning(self._advice(own, ranks, recipe))
+
+    @staticmethod
+    def _advice(own: int, ranks: int, recipe: int) -> str:
+        advice = (f'the contrastive batch is {own} x {ranks} ranks = {own * ranks}, the recipe '
+                  f'expects {recipe}: here --cfg-options train_dataloader.batch_size='
+                  f'{-(-recipe // ranks)} gets there')
+        return advice if recipe % own else (
+            f'{advice}, or {recipe // own} processes: bash tools/dist_train.sh CONFIG '
+            f'{recipe // own}')
 
 
 @HOOKS.register_module()

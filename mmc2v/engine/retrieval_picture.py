@@ -88,9 +88,10 @@ class RetrievalPictureHook(Hook):
         frames: Tensor = inputs['frames'][inputs['frame_mask']]
         images = [Image.fromarray(frame.permute(1, 2, 0).numpy()).resize(
             (self.frame_size, self.frame_size)) for frame in frames]
-        strip = Image.new('RGB', (self.frame_size * len(images), self.frame_size))
+        step = self.frame_size + 2
+        strip = Image.new('RGB', (step * len(images) - 2, self.frame_size), _PAPER)
         for number, image in enumerate(images):
-            strip.paste(image, (number * self.frame_size, 0))
+            strip.paste(image, (number * step, 0))
         return strip
 
 

@@ -25,6 +25,8 @@ class RetrievalMetric(BaseMetric):
         prefix (str, optional): Put before the keys.
     """
 
+    default_prefix = ''  # keys begin with the direction; None would make MMEngine warn
+
     def __init__(self, group_name: Optional[str] = None, collect_device: str = 'gpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)

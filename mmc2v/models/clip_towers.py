@@ -38,13 +38,13 @@ def clip_config(arch: Union[str, dict]) -> Dict:
     if config is None:
         raise ValueError(f"open_clip does not know the architecture '{arch}'; "
                          'open_clip.list_models() lists the names')
-    config = {key: value for key, value in config.items() if key != 'custom_text'}
+    towers = {*config.get('vision_cfg', {}), *config.get('text_cfg', {})}
+    if towers & {'timm_model_name', 'hf_model_name'} or config.pop('custom_text', False):
+        raise ValueError(f"'{arch}' is not a CLIP model with open_clip's own two towers")
     needed, optional = {'embed_dim', 'vision_cfg', 'text_cfg'}, {'quick_gelu'}
     if needed - set(config) or set(config) - needed - optional:
         raise ValueError(f'arch={arch} must have the keys {sorted(needed)} and may have '
                          f'{sorted(optional)}, got {sorted(config)}')
-    if 'timm_model_name' in config['vision_cfg'] or 'hf_model_name' in config['text_cfg']:
-        raise ValueError(f"'{arch}' is not a CLIP model with open_clip's own towers")
     return config
 
 
@@ -108,8 +108,8 @@ class CLIPVisionTower(BaseModule):
         if tuple(images.shape[-3:]) != (3, *self.image_size):
             raise ValueError(f'images are {tuple(images.shape[-3:])}, but this CLIP reads '
                              f'{(3, *self.image_size)}: set the size of the resize and crop')
-        embeddings = self.visual(images.flatten(0, -4))
-        return embeddings.unflatten(0, images.shape[:-3])
+        embeddings = self.visual(images.reshape(-1, *images.shape[-3:]))
+        return embeddings.view(*images.shape[:-3], -1)
 
 
 @MODELS.register_module()

@@ -1,0 +1,76 @@
+"""The towers compute what open_clip's whole model computes."""
+import open_clip
+import pytest
+import torch
+
+from mmc2v.models import CLIPTextTower, CLIPVisionTower
+from mmc2v.models.clip_towers import clip_config
+
+from ..tiny import ARCH, batch
+
+
+@pytest.fixture(scope='module')
+def clip():
+    torch.manual_seed(0)
+    return open_clip.CLIP(**ARCH).eval()
+
+
+@torch.no_grad()
+def test_end_token_column_is_encode_text(clip):
+    tower = CLIPTextTower(ARCH).eval()
+    tower.init_from_clip(clip.state_dict())
+    tokens = batch()['tokens']
+    full = torch.cat([tokens, torch.zeros(4, 24, dtype=torch.long)], dim=1)  # open_clip wants all 32
+    expected = clip.encode_text(full)
+    for given in (tokens, full):
+        text = tower(given)
+        torch.testing.assert_close(text.sentence, expected, atol=1e-6, rtol=1e-5)
+        end = (given == 49407).int().argmax(dim=1)
+        torch.testing.assert_close(text.words[torch.arange(4), end], expected, atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_word_mask_is_start_off_end_on_and_zero_is_a_word():
+    tower = CLIPTextTower(ARCH).eval()
+    tokens = torch.tensor([[49406, 0, 17, 49407, 0, 49407], [49406, 49407, 0, 0, 0, 0]])
+    assert tower(tokens).word_mask.int().tolist() == [[0, 1, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0]]
+
+
+@torch.no_grad()
+def test_vision_tower_is_encode_image_for_any_leading_dimensions(clip):
+    tower = CLIPVisionTower(ARCH).eval()
+    tower.init_from_clip(clip.state_dict())
+    images = torch.randn(6, 3, 32, 32)
+    expected = clip.encode_image(images)
+    torch.testing.assert_close(tower(images), expected)
+    torch.testing.assert_close(tower(images.view(2, 3, 3, 32, 32)), expected.view(2, 3, 64))
+    torch.testing.assert_close(tower(images[0]), expected[0], atol=1e-6, rtol=1e-5)
+
+
+def test_halves_hold_nothing_of_each_other(clip):
+    names = [{name for name, _ in CLIPVisionTower(ARCH).named_parameters()},
+             {f'text.{name}' for name, _ in CLIPTextTower(ARCH).named_parameters()}]
+    own = {name if name.startswith('visual.') else f'text.{name}'
+           for name, _ in clip.named_parameters() if name != 'logit_scale'}
+    assert set.union(*names) == own
+
+
+def test_gradient_checkpointing_changes_nothing():
+    frames = torch.randn(2, 3, 32, 32)
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        tower = CLIPVisionTower(ARCH, grad_checkpointing=checkpointing).train()
+        assert tower.visual.transformer.grad_checkpointing == checkpointing
+        tower(frames).square().sum().backward()
+        gradients.append(tower.visual.conv1.weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_unknown_architectures_are_refused():
+    with pytest.raises(ValueError, match='ViT-B-33'):
+        clip_config('ViT-B-33')
+    with pytest.raises(ValueError, match='own two towers'):
+        clip_config('ViT-B-16-SigLIP')
+    with pytest.raises(ValueError, match='quick_jelu'):
+        clip_config(dict(ARCH, quick_jelu=True))
