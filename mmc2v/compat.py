@@ -7,8 +7,9 @@ import importlib.util
 import io
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 # Schemas last as long as the Library object that defined them.
 _kept_alive = []
@@ -185,7 +186,7 @@ def allow_history_buffer() -> bool:
     torch.serialization.add_safe_globals(allowed)
     refusal = _refusal_of(HistoryBuffer([1.0], [1]))
     if refusal is not None:
-        raise ImportError(f'torch {torch.__version__} refuses the checkpoints of MMEngine: {refusal}')
+        raise ImportError(f'torch {torch.__version__} refuses checkpoints of MMEngine: {refusal}')
     return True
 
 

@@ -82,9 +82,9 @@ def pipeline(jitter=False, num_frames=4, sampling=None):
 
 
 def dataset_config(folder, test_mode=False, **kwargs):
-    return dict(type='mmc2v.VideoTextDataset', ann_file='all.json', data_root=str(folder),
-                data_prefix=dict(video='videos'), test_mode=test_mode,
-                **{'pipeline': pipeline(jitter=not test_mode), **kwargs})
+    return {**dict(type='mmc2v.VideoTextDataset', ann_file='all.json', data_root=str(folder),
+                   data_prefix=dict(video='videos'), test_mode=test_mode,
+                   pipeline=pipeline(jitter=not test_mode)), **kwargs}
 
 
 def run_config(data, work_dir, workers=0, epochs=2, **kwargs):

@@ -9,7 +9,6 @@ is refused where a parameter would be random.
 import argparse
 import json
 from pathlib import Path
-from typing import Dict
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -77,7 +76,7 @@ def start_from_pretrained(runner: Runner) -> None:
                        'training would start from them')
 
 
-def main() -> Dict[str, float]:
+def main() -> dict[str, float]:
     """Test as the command line says."""
     args = parse_args()
     config = load_config(args)

@@ -46,8 +46,8 @@ model = dict(
     backbone=dict(type='mmc2v.CLIPVisionTower', arch=arch, position_std=0.6),
     text_backbone=dict(type='mmc2v.CLIPTextTower', arch=arch))
 
-max_epochs = 6
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=3)
+max_epochs = 8
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -2,10 +2,10 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 
-def read_json_object(path: str, hint: str = '') -> Dict[str, Any]:
+def read_json_object(path: str, hint: str = '') -> dict[str, Any]:
     """Read a JSON object, refusing keys that appear twice.
 
     Args:
@@ -22,7 +22,7 @@ def read_json_object(path: str, hint: str = '') -> Dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"annotation file '{path}' does not exist. {hint}".strip())
 
-    def without_duplicates(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
         if len(entries) < len(pairs):
             counts = Counter(key for key, _ in pairs)
@@ -38,11 +38,12 @@ def read_json_object(path: str, hint: str = '') -> Dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ValueError(f"'{path}' is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"'{path}' must hold an object {{name: ...}}, not {type(content).__name__}")
+        raise ValueError(f"'{path}' must hold an object {{name: ...}}, "
+                         f'not {type(content).__name__}')
     return content
 
 
-def check_captions(path: str, video: str, captions: Any) -> List[str]:
+def check_captions(path: str, video: str, captions: Any) -> list[str]:
     """Return the captions of one video, or say which one is wrong.
 
     Raises:

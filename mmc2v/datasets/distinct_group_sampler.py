@@ -1,6 +1,6 @@
 """Batches that never hold two items of one group."""
 from collections import Counter, defaultdict
-from typing import Iterator, List
+from collections.abc import Iterator
 
 import numpy as np
 from mmengine.dist import get_dist_info
@@ -48,7 +48,7 @@ class DistinctGroupBatchSampler:
     def __len__(self) -> int:
         return self.num_batches
 
-    def __iter__(self) -> Iterator[List[int]]:
+    def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng((self.sampler.seed, self.sampler.epoch))
         members = defaultdict(list)
         for index in rng.permutation(len(self.groups)):

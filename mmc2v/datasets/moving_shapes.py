@@ -7,9 +7,10 @@ guesses is half of its pair R@1 (either twin counts), so at most 50 %.
 import itertools
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -148,7 +149,7 @@ def write_video(path: Path, frames: np.ndarray, fps: int = 5) -> None:
         container.mux(stream.encode())
 
 
-def training_videos(spec: MovingShapes) -> Iterator[Tuple[Description, int, np.ndarray]]:
+def training_videos(spec: MovingShapes) -> Iterator[tuple[Description, int, np.ndarray]]:
     """Yield description, phrasing and frames of every training video."""
     for index in range(spec.num_train):
         rng = np.random.default_rng((spec.seed, 0, index))
@@ -156,7 +157,7 @@ def training_videos(spec: MovingShapes) -> Iterator[Tuple[Description, int, np.n
         yield description, int(rng.integers(len(PHRASINGS))), draw_video(description, spec, rng)
 
 
-def test_videos(spec: MovingShapes) -> Iterator[Tuple[Description, int, np.ndarray]]:
+def test_videos(spec: MovingShapes) -> Iterator[tuple[Description, int, np.ndarray]]:
     """Yield description, phrasing and frames of every test video, twins one after the other."""
     forward = [d for d in DESCRIPTIONS if d.direction in ('right', 'down')]
     chosen = np.random.default_rng((spec.seed, 1)).permutation(len(forward))
@@ -205,8 +206,8 @@ def write_moving_shapes(folder: Path, spec: MovingShapes) -> bool:
 
 def _write_split(folder: Path, split: str, videos: Iterator, total: int, group_of) -> None:
     (folder / split).mkdir(parents=True)
-    captions: Dict[str, List[str]] = {}
-    groups: Dict[str, str] = {}
+    captions: dict[str, list[str]] = {}
+    groups: dict[str, str] = {}
     for index, (description, phrasing, frames) in enumerate(
             tqdm(videos, total=total, desc=f'{split} videos', mininterval=1)):
         name = f'{index:05d}.mp4'

@@ -1,8 +1,9 @@
 """Videos and their captions."""
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, List, Optional
+from typing import Optional
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ class VideoTextDataset(BaseDataset):
         """
         self._epoch_and_seed[0], self._epoch_and_seed[1] = epoch, seed
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Read and check the annotation; see the class for what is raised."""
         annotation = read_json_object(self.ann_file, self.missing_hint)
         if not annotation:
@@ -90,14 +91,14 @@ class VideoTextDataset(BaseDataset):
         return [dict(video, captions=[caption]) for video in videos
                 for caption in video['captions']]
 
-    def _check_files(self, videos: List[dict]) -> None:
+    def _check_files(self, videos: list[dict]) -> None:
         missing = [video['filename'] for video in videos if not Path(video['filename']).is_file()]
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(videos)} videos of '{self.ann_file}' do not exist: "
                 f'{missing[:3]}. {self.missing_hint}'.strip())
 
-    def _add_groups(self, videos: List[dict]) -> None:
+    def _add_groups(self, videos: list[dict]) -> None:
         if self.group_file is None:
             return
         path = str(Path(self.data_root or '') / self.group_file)
@@ -116,7 +117,7 @@ class VideoTextDataset(BaseDataset):
         if self.test_mode:
             return self.pipeline(self.get_data_info(idx))
         epoch, seed = self._epoch_and_seed.tolist()
-        replaces: List[tuple] = []
+        replaces: list[tuple] = []
         rng = np.random.default_rng((seed, epoch, idx))
         for _ in range(self.max_refetch + 1):
             info = dict(self.get_data_info(idx), rng=rng, replaces=replaces)

@@ -1,5 +1,6 @@
 """Hooks for what MMEngine does not do."""
-from typing import Dict, Iterator, List, Optional, Set
+from collections.abc import Iterator
+from typing import Optional
 
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
@@ -97,10 +98,10 @@ class UndecodableVideosHook(Hook):
         self.max_share = max_share
         self.min_seen = min_seen
         self.interval = interval
-        self._seen: Set[str] = set()
-        self._bad: Dict[str, str] = {}
-        self._new_seen: Set[str] = set()
-        self._new_bad: Dict[str, str] = {}
+        self._seen: set[str] = set()
+        self._bad: dict[str, str] = {}
+        self._new_seen: set[str] = set()
+        self._new_bad: dict[str, str] = {}
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
@@ -132,7 +133,7 @@ class UndecodableVideosHook(Hook):
             raise RuntimeError(self._summary(share))
 
     def _summary(self, share: float) -> str:
-        lines: List[str] = [f'  {path}: {reason}' for path, reason in sorted(self._bad.items())]
+        lines: list[str] = [f'  {path}: {reason}' for path, reason in sorted(self._bad.items())]
         return (f'{len(self._bad)} of {len(self._seen)} videos seen ({share:.1%}) cannot be '
                 f'decoded, more than max_share={self.max_share:.1%}. Fetch them again, take them '
                 'out of the annotation, or raise max_share:\n' + '\n'.join(lines))

@@ -2,8 +2,8 @@
 import argparse
 import os
 import os.path as osp
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import torch
 from mmengine.config import Config, DictAction

@@ -1,6 +1,6 @@
 """Optimizer wrapper and parameter groups."""
 from contextlib import contextmanager
-from typing import Dict, List, Optional, Tuple
+from typing import Optional
 
 import torch
 from mmengine.device import get_device
@@ -49,14 +49,14 @@ class RetrievalOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if unknown:
             raise ValueError(f'paramwise_cfg knows lr_mult alone, got {sorted(unknown)}')
 
-    def add_params(self, params: List[dict], module: nn.Module, **kwargs) -> None:
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         """Fill ``params`` with one group for each learning rate and weight decay."""
-        lr_mult: Dict[str, float] = dict(self.paramwise_cfg['lr_mult'])
+        lr_mult: dict[str, float] = dict(self.paramwise_cfg['lr_mult'])
         names = [name for name, _ in module.named_parameters()]
         unused = [prefix for prefix in lr_mult if not any(n.startswith(prefix) for n in names)]
         if unused:
             raise ValueError(f'lr_mult names {unused}, but no parameter begins so')
-        groups: Dict[Tuple[float, float], List[nn.Parameter]] = {}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue

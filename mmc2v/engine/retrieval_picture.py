@@ -1,6 +1,7 @@
 """Draws queries with the videos that a model finds for them."""
 import os.path as osp
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 from mmengine.dist import collect_results, is_main_process
@@ -36,7 +37,7 @@ class RetrievalPictureHook(Hook):
         self.num_queries = num_queries
         self.top_k = top_k
         self.frame_size = frame_size
-        self._items: List[dict] = []
+        self._items: list[dict] = []
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                         outputs: Optional[Sequence] = None) -> None:
@@ -95,7 +96,7 @@ class RetrievalPictureHook(Hook):
         return strip
 
 
-def _stack(panels: List[Image.Image], columns: int) -> Image.Image:
+def _stack(panels: list[Image.Image], columns: int) -> Image.Image:
     """Arrange panels in columns, row by row."""
     width, height = max(p.width for p in panels), max(p.height for p in panels)
     rows = -(-len(panels) // columns)

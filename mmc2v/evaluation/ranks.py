@@ -2,7 +2,8 @@
 
 N captions, M videos, G groups (usually one a video), D width.
 """
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -88,9 +89,9 @@ def _check(text: np.ndarray, video: np.ndarray, text_group: np.ndarray,
         raise ValueError(f'groups {alone[:5].tolist()} lack a video or a caption')
 
 
-def _own_pairs(text_group: np.ndarray, video_group: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _own_pairs(text_group: np.ndarray, video_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of all (caption, video) of one group, by ascending caption."""
-    members: Dict[int, List[int]] = {}
+    members: dict[int, list[int]] = {}
     for index, group in enumerate(video_group.tolist()):
         members.setdefault(group, []).append(index)
     columns = [members[group] for group in text_group.tolist()]
@@ -98,7 +99,8 @@ def _own_pairs(text_group: np.ndarray, video_group: np.ndarray) -> Tuple[np.ndar
     return rows, np.concatenate(columns).astype(np.int64)
 
 
-def _pair_scores(text: np.ndarray, video: np.ndarray, pairs: Tuple, chunk: int = 4096) -> np.ndarray:
+def _pair_scores(text: np.ndarray, video: np.ndarray, pairs: tuple,
+                 chunk: int = 4096) -> np.ndarray:
     """Return the scores of pairs alone, in chunks so that no copy of the embeddings is made."""
     parts = [np.einsum('nd,nd->n', text[pairs[0][i:i + chunk]], video[pairs[1][i:i + chunk]])
              for i in range(0, len(pairs[0]), chunk)]
@@ -106,7 +108,7 @@ def _pair_scores(text: np.ndarray, video: np.ndarray, pairs: Tuple, chunk: int =
 
 
 def _equal_rows(embeddings: np.ndarray, items: np.ndarray, queries: np.ndarray,
-                is_best: np.ndarray) -> Dict[int, np.ndarray]:
+                is_best: np.ndarray) -> dict[int, np.ndarray]:
     """Find items that equal the best match of a query in every bit.
 
     A block product and a pair product may round differently, so such ties are written into the
@@ -115,7 +117,7 @@ def _equal_rows(embeddings: np.ndarray, items: np.ndarray, queries: np.ndarray,
     Returns:
         dict[int, np.ndarray]: item -> queries whose best match has the same embedding.
     """
-    by_content: Dict[bytes, List[int]] = {}
+    by_content: dict[bytes, list[int]] = {}
     for index, row in enumerate(embeddings):
         by_content.setdefault(row.tobytes(), []).append(index)
     repeated = [members for members in by_content.values() if len(members) > 1]
@@ -129,7 +131,7 @@ def _equal_rows(embeddings: np.ndarray, items: np.ndarray, queries: np.ndarray,
     return result
 
 
-def _blocks(groups: np.ndarray, row_bytes: int, block_bytes: int) -> List[Tuple[int, int]]:
+def _blocks(groups: np.ndarray, row_bytes: int, block_bytes: int) -> list[tuple[int, int]]:
     """Cut sorted groups into spans of whole groups that fit into memory."""
     ends = np.append(np.flatnonzero(np.diff(groups)) + 1, len(groups))
     spans, start = [], 0
@@ -141,7 +143,7 @@ def _blocks(groups: np.ndarray, row_bytes: int, block_bytes: int) -> List[Tuple[
     return spans
 
 
-def summarize(ranks: np.ndarray) -> Dict[str, float]:
+def summarize(ranks: np.ndarray) -> dict[str, float]:
     """Summarize ranks as the field does.
 
     Args:

@@ -1,5 +1,6 @@
 """Text-video retrieval metric in both directions."""
-from typing import Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -46,7 +47,7 @@ class RetrievalMetric(BaseMetric):
                 tokens=[row.tobytes() for row in tokens.cpu().numpy()],
                 video_id=sample.get('video_id'), group=sample.get('group')))
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Rank everything that was collected.
 
         Args:
@@ -77,23 +78,23 @@ class RetrievalMetric(BaseMetric):
         return metrics
 
     @staticmethod
-    def _refuse_nan(video: np.ndarray, results: List[dict]) -> None:
+    def _refuse_nan(video: np.ndarray, results: list[dict]) -> None:
         wrong = [results[i]['video_id'] for i in np.flatnonzero(~np.isfinite(video).all(axis=1))]
         if wrong:
             raise ValueError(f'the embeddings of {len(wrong)} videos are NaN or infinite, for '
                              f'example {wrong[:3]}; the model has diverged')
 
-    def _groups(self, results: List[dict]) -> np.ndarray:
+    def _groups(self, results: list[dict]) -> np.ndarray:
         names = [result['group'] for result in results]
         if None in names:
             raise ValueError(f"group_name='{self.group_name}' needs a data set with group_file")
         return np.unique(names, return_inverse=True)[1].reshape(-1)
 
 
-def _share_equal_captions(text: np.ndarray, tokens: List[bytes]) -> np.ndarray:
+def _share_equal_captions(text: np.ndarray, tokens: list[bytes]) -> np.ndarray:
     """Give captions with equal tokens the embedding of the first of them.
 
     Batches of other lengths round differently in the last bits, which would break ties at random.
     """
-    first: Dict[bytes, int] = {}
+    first: dict[bytes, int] = {}
     return text[[first.setdefault(key, index) for index, key in enumerate(tokens)]]

@@ -1,11 +1,10 @@
 """Metrics as a table for people."""
-from typing import Dict
 
 _COLUMNS = ('R1', 'R5', 'R10', 'MdR', 'MnR')
 _TITLES = ('R@1', 'R@5', 'R@10', 'MdR', 'MnR')
 
 
-def format_table(metrics: Dict[str, float]) -> str:
+def format_table(metrics: dict[str, float]) -> str:
     """Lay out retrieval metrics, one row a direction.
 
     Args:

@@ -2,7 +2,7 @@
 
 B videos, N captions, T frames, L text tokens, K kinds of embedding, D embedding width.
 """
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Optional, Union
 
 import torch
 from mmengine.logging import print_log
@@ -50,7 +50,7 @@ class CLIP2Video(BaseModel):
                 'alignment block, but head.alignment is None: its parameters would get no '
                 'gradient. Remove the local branch or add an alignment block')
 
-    def init_weights(self) -> List[str]:
+    def init_weights(self) -> list[str]:
         """Initialise, from ``pretrained`` where it is given; the file is read once.
 
         Returns:
@@ -112,7 +112,7 @@ class CLIP2Video(BaseModel):
         return self.head.embed_text(self.text_backbone(tokens))
 
     def forward(self, inputs: dict, data_samples: Optional[list] = None,
-                mode: str = 'tensor') -> Union[Tuple, Dict[str, Tensor], list]:
+                mode: str = 'tensor') -> Union[tuple, dict[str, Tensor], list]:
         """Run one of the three modes.
 
         Args:
@@ -140,7 +140,7 @@ class CLIP2Video(BaseModel):
         return (video, text) if mode == 'tensor' else self._add_embeddings(
             data_samples, video, text, inputs.get('captions_per_video'))
 
-    def loss(self, inputs: dict) -> Dict[str, Tensor]:
+    def loss(self, inputs: dict) -> dict[str, Tensor]:
         """Contrast the pairs of a batch; caption i belongs to video i."""
         num_videos, num_captions = len(inputs['frames']), len(inputs['tokens'])
         if num_videos != num_captions:
@@ -150,7 +150,7 @@ class CLIP2Video(BaseModel):
         return self.head.loss(self.embed_text(inputs['tokens']), video)
 
     def _add_embeddings(self, data_samples: list, video: Optional[Tensor], text: Optional[Tensor],
-                        captions_per_video: Optional[List[int]]) -> list:
+                        captions_per_video: Optional[list[int]]) -> list:
         if video is not None:
             for sample, embedding in zip(data_samples, self.head.flatten(video)):
                 sample.video_embedding = embedding

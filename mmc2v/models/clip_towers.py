@@ -3,7 +3,8 @@
 N images or captions, T frames, L text tokens, D embedding width.
 """
 import copy
-from typing import Dict, Mapping, Optional, Set, Union
+from collections.abc import Mapping
+from typing import Optional, Union
 
 import open_clip
 import torch
@@ -18,7 +19,7 @@ _SMALLEST_VISION = dict(layers=1, width=64, patch_size=32, image_size=32)
 _SMALLEST_TEXT = dict(layers=1, width=64, heads=1, vocab_size=2)
 
 
-def clip_config(arch: Union[str, dict]) -> Dict:
+def clip_config(arch: Union[str, dict]) -> dict:
     """Return the architecture of a CLIP model.
 
     Args:
@@ -48,7 +49,7 @@ def clip_config(arch: Union[str, dict]) -> Dict:
     return config
 
 
-def _load(module: nn.Module, clip: Mapping[str, Tensor], prefix: str = '') -> Set[str]:
+def _load(module: nn.Module, clip: Mapping[str, Tensor], prefix: str = '') -> set[str]:
     """Copy CLIP weights of one tower into its module; say what does not fit."""
     own = module.state_dict()
     problems = []
@@ -89,7 +90,7 @@ class CLIPVisionTower(BaseModule):
             nn.init.normal_(self.visual.positional_embedding, std=position_std)
         self.image_size = tuple(self.visual.image_size)
 
-    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Take the image encoder's weights; every parameter is set."""
         return {f'visual.{name}' for name in _load(self.visual, clip, 'visual.')}
 
@@ -140,7 +141,7 @@ class CLIPTextTower(BaseModule):
         self.text_projection = clip.text_projection
         self.register_buffer('attn_mask', clip.attn_mask, persistent=False)
 
-    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Take the text encoder's weights; every parameter is set."""
         return _load(self, clip)
 

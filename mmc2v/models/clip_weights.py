@@ -1,7 +1,8 @@
 """Reads CLIP weights from a file or through open_clip, exactly and without running code."""
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple, Union
+from typing import Optional, Union
 
 import open_clip
 import torch
@@ -14,7 +15,7 @@ from .clip_towers import clip_config
 _OPENAI_SCALARS = ('input_resolution', 'context_length', 'vocab_size')
 
 
-def read_clip_weights(pretrained: str, arch: Union[str, dict]) -> Dict[str, Tensor]:
+def read_clip_weights(pretrained: str, arch: Union[str, dict]) -> dict[str, Tensor]:
     """Read the weights of a CLIP model.
 
     Args:
@@ -43,7 +44,7 @@ def read_clip_weights(pretrained: str, arch: Union[str, dict]) -> Dict[str, Tens
     return state
 
 
-def _download(tag: str, arch: Union[str, dict]) -> Tuple[Path, Optional[bool]]:
+def _download(tag: str, arch: Union[str, dict]) -> tuple[Path, Optional[bool]]:
     """Fetch the file of an open_clip tag; return it and whether its weights need QuickGELU."""
     tags = open_clip.list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
     source = get_pretrained_cfg(arch, tag) if tags else {}
@@ -65,7 +66,7 @@ def _download(tag: str, arch: Union[str, dict]) -> Tuple[Path, Optional[bool]]:
             "model.pretrained to its path: --cfg-options model.pretrained=/path/to/file") from error
 
 
-def _read_file(path: Path) -> Tuple[Dict[str, Tensor], bool]:
+def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
     """Return the tensors of a file in float32, and whether it has OpenAI's marks."""
     try:
         if path.suffix == '.safetensors':
@@ -109,14 +110,14 @@ def _check_activation(pretrained: str, arch: Union[str, dict], quick_gelu: Optio
                      f'computes {present}, and would give wrong embeddings silently: {advice}')
 
 
-def _dimensions(config: Mapping) -> Tuple:
+def _dimensions(config: Mapping) -> tuple:
     vision, text = config['vision_cfg'], config['text_cfg']
     return (config['embed_dim'], vision.get('layers', 12), vision.get('width', 768),
             vision.get('patch_size', 16), vision.get('image_size', 224), text.get('layers', 12),
             text.get('width', 512), text.get('context_length', 77), text.get('vocab_size', 49408))
 
 
-def _dimensions_of_weights(state: Mapping[str, Tensor]) -> Tuple:
+def _dimensions_of_weights(state: Mapping[str, Tensor]) -> tuple:
     patch = state['visual.conv1.weight'].shape[-1]
     grid = round((len(state['visual.positional_embedding']) - 1) ** 0.5)
     layers = [len({key.split('.resblocks.')[1].split('.')[0] for key in state
@@ -150,8 +151,8 @@ def _check_architecture(pretrained: str, arch: Union[str, dict],
         + _suggest(found, config.get('quick_gelu', False)))
 
 
-def _suggest(dimensions: Tuple, quick_gelu: bool) -> str:
-    fitting: List[str] = []
+def _suggest(dimensions: tuple, quick_gelu: bool) -> str:
+    fitting: list[str] = []
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)
         if {'timm_model_name', 'hf_model_name'} & {*config['vision_cfg'], *config['text_cfg']}:

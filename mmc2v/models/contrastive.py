@@ -2,7 +2,6 @@
 
 N pairs in all, B of them on this rank, W ranks.
 """
-from typing import Tuple
 
 import torch
 import torch.distributed as dist
@@ -33,7 +32,7 @@ class _AllGather(torch.autograd.Function):
         return gradient[start:start + ctx.rows]
 
 
-def gather_pairs(text: Tensor, video: Tensor) -> Tuple[Tensor, Tensor]:
+def gather_pairs(text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
     """Concatenate the pairs of all ranks, with exact gradient.
 
     Args:

@@ -1,5 +1,5 @@
 """Turns what the data loader collated into what the model reads, on the model's device."""
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseDataPreprocessor

@@ -3,7 +3,7 @@
 Section 3.3 of arXiv 2106.11097. B videos, T frames, D embedding width; every second frame is
 taken, so ceil(T/2) tokens are appended.
 """
-from typing import Optional, Tuple
+from typing import Optional
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class _LocalBranch(BaseModule):
 class FrameLocalBranch(_LocalBranch):
     """Mixes every second frame, with positions that count from 0, by its own transformer."""
 
-    def forward(self, frames: Tensor, mask: Tensor, neck: nn.Module) -> Tuple[Tensor, Tensor]:
+    def forward(self, frames: Tensor, mask: Tensor, neck: nn.Module) -> tuple[Tensor, Tensor]:
         """Make the tokens that are appended to the raw frames.
 
         Args:
@@ -59,7 +59,7 @@ class DifferenceLocalBranch(_LocalBranch):
 
     needs_differences = True
 
-    def forward(self, frames: Tensor, mask: Tensor, neck: nn.Module) -> Tuple[Tensor, Tensor]:
+    def forward(self, frames: Tensor, mask: Tensor, neck: nn.Module) -> tuple[Tensor, Tensor]:
         """Make the tokens that are appended to the raw frames.
 
         Args:

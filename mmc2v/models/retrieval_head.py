@@ -5,7 +5,8 @@ block), D embedding width.
 """
 import functools
 import math
-from typing import Callable, Dict, List, Mapping, Optional, Set
+from collections.abc import Callable, Mapping
+from typing import Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -71,18 +72,18 @@ class RetrievalHead(BaseModule):
         self.global_weight = global_weight
 
     @property
-    def weights(self) -> List[float]:
+    def weights(self) -> list[float]:
         """Weights of the K kinds of embedding in the score; they sum to 1."""
         if self.alignment is None:
             return [1.0]
         return [self.global_weight, 1 - self.global_weight]
 
     @property
-    def kinds(self) -> List[str]:
+    def kinds(self) -> list[str]:
         """Names of the K kinds of embedding."""
         return ['global', 'aligned'][:len(self.weights)]
 
-    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Start logit_scale from CLIP's."""
         self.logit_scale.data.copy_(clip['logit_scale'].reshape(()))
         return {'logit_scale'}
@@ -125,7 +126,7 @@ class RetrievalHead(BaseModule):
         return self.logit_scale.exp() * torch.einsum('nkd,bkd->knb', text, video)
 
     @_without_autocast
-    def loss(self, text: Tensor, video: Tensor) -> Dict[str, Tensor]:
+    def loss(self, text: Tensor, video: Tensor) -> dict[str, Tensor]:
         """Contrast the pairs of all ranks.
 
         Args:

@@ -2,7 +2,8 @@
 
 Section 3.2 of arXiv 2106.11097. B videos, T frames, D embedding width.
 """
-from typing import Mapping, Optional, Set, Tuple, Union
+from collections.abc import Mapping
+from typing import Optional, Union
 
 import torch
 from mmengine.model import BaseModule
@@ -46,7 +47,7 @@ class MLPDifference(BaseModule):
         self.projection = nn.Parameter(torch.randn(embed_dim, embed_dim) * embed_dim ** -0.5)
         self.norm = nn.LayerNorm(embed_dim)
 
-    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Start from the first D rows of CLIP's image projection."""
         self.projection.data.copy_(clip['visual.proj'][:self.projection.shape[0]])
         return {'projection', 'norm.weight', 'norm.bias'}
@@ -74,7 +75,7 @@ class AttentionDifference(BaseModule):
         self.transformer = MaskedTransformer(embed_dim, num_layers, num_heads)
         self.norm = nn.LayerNorm(embed_dim)
 
-    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Leave the norm at the identity; the transformer starts by itself."""
         return {'norm.weight', 'norm.bias'}
 
@@ -134,7 +135,7 @@ class TemporalTransformer(BaseModule):
                 f'{type(self.local_branch).__name__} reads difference tokens, which '
                 f'{type(self).__name__} has not; use TemporalDifferenceBlock or FrameLocalBranch')
 
-    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Start positions from CLIP's text positions; the transformer starts by itself.
 
         Args:
@@ -210,13 +211,13 @@ class TemporalDifferenceBlock(TemporalTransformer):
         self.difference_encoder = build_part(
             difference_encoder or dict(type='mmc2v.AttentionDifference'), embed_dim=embed_dim)
 
-    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Also start the two types from CLIP's first two text positions."""
         names = super().init_from_clip(clip)
         self.type_embedding.weight.data.copy_(clip['positional_embedding'][:2])
         return names | {'type_embedding.weight'}
 
-    def interleave(self, frames: Tensor, mask: Tensor) -> Tuple[Tensor, Tensor]:
+    def interleave(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Put a difference token between any two neighbouring frames.
 
         Args:
@@ -238,12 +239,12 @@ class TemporalDifferenceBlock(TemporalTransformer):
         return (torch.cat([pairs, frames[:, -1:]], dim=1),
                 torch.cat([pair_mask, mask[:, -1:]], dim=1))
 
-    def positions_and_types(self, num_frames: int) -> Tuple[Tensor, Tensor]:
+    def positions_and_types(self, num_frames: int) -> tuple[Tensor, Tensor]:
         """Return what is added to interleaved tokens: (2T-1, D) positions, (2T-1, D) types."""
         order = torch.arange(2 * num_frames - 1, device=self.type_embedding.weight.device)
         return self.positions(num_frames)[order // 2], self.type_embedding.weight[1 - order % 2]
 
-    def embed_interleaved(self, frames: Tensor, mask: Tensor) -> Tuple[Tensor, Tensor]:
+    def embed_interleaved(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Interleave and add positions and types, ready for a transformer."""
         tokens, token_mask = self.interleave(frames, mask)
         positions, types = self.positions_and_types(frames.shape[1])

@@ -2,8 +2,9 @@
 
 B sequences, S tokens, D width, A attention heads.
 """
+from collections.abc import Mapping
 from functools import partial
-from typing import Mapping, Optional, Set
+from typing import Optional
 
 import torch
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
@@ -45,7 +46,7 @@ class MaskedTransformer(Transformer):
             nn.init.normal_(block.mlp.c_fc.weight, std=(2 * self.width) ** -0.5)
             nn.init.normal_(block.mlp.c_proj.weight, std=projection_std)
 
-    def init_from_clip(self, clip: Mapping[str, Tensor]) -> Set[str]:
+    def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Copy CLIP's text blocks 0, 1, ... into the blocks.
 
         Args:

@@ -2,7 +2,7 @@
 import importlib.util
 import json
 import os
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ def load_tool(path):
 converter = load_tool('model_converters/clip2video_to_mmc2v.py')
 
 
-@lru_cache(maxsize=None)
+@cache
 def arrays(name):
     """All arrays of GOLDEN/<name>.npz."""
     with np.load(GOLDEN / f'{name}.npz') as stored:

@@ -20,7 +20,8 @@ def test_end_token_column_is_encode_text(clip):
     tower = CLIPTextTower(ARCH).eval()
     tower.init_from_clip(clip.state_dict())
     tokens = batch()['tokens']
-    full = torch.cat([tokens, torch.zeros(4, 24, dtype=torch.long)], dim=1)  # open_clip wants all 32
+    # open_clip wants all 32 positions
+    full = torch.cat([tokens, torch.zeros(4, 24, dtype=torch.long)], dim=1)
     expected = clip.encode_text(full)
     for given in (tokens, full):
         text = tower(given)

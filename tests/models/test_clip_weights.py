@@ -139,7 +139,7 @@ def test_pickled_code_is_not_run(tmp_path):
 def test_other_architecture_is_refused_and_named(clip, tmp_path):
     torch.save(clip, tmp_path / 'clip.pt')
     other = dict(ARCH, vision_cfg=dict(ARCH['vision_cfg'], layers=2, patch_size=8))
-    with pytest.raises(ValueError, match='vision layers 1 instead of 2.*patch size 16 instead of 8'):
+    with pytest.raises(ValueError, match='layers 1 instead of 2.*patch size 16 instead of 8'):
         read_clip_weights(str(tmp_path / 'clip.pt'), other)
     torch.save({'model.weight': torch.zeros(1)}, tmp_path / 'other.pt')
     with pytest.raises(ValueError, match='no CLIP model'):
@@ -147,8 +147,8 @@ def test_other_architecture_is_refused_and_named(clip, tmp_path):
 
 
 def test_name_of_the_fitting_architecture_is_suggested():
-    from mmc2v.models.clip_weights import _dimensions, _suggest
     from mmc2v.models.clip_towers import clip_config
+    from mmc2v.models.clip_weights import _dimensions, _suggest
     assert "'ViT-L-14-quickgelu'" in _suggest(_dimensions(clip_config('ViT-L-14-quickgelu')), True)
 
 

@@ -91,5 +91,6 @@ def test_order_of_batch_does_not_matter():
 def test_difference_into_padding_is_masked():
     """The published code attends the difference token between the last frame and padding."""
     neck = build_model().neck
-    _, mask = neck.interleave(torch.randn(2, 4, 64), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]]).bool())
+    valid = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]]).bool()
+    _, mask = neck.interleave(torch.randn(2, 4, 64), valid)
     assert mask.int().tolist() == [[1, 1, 1, 0, 0, 0, 0], [1] * 7]

@@ -1,6 +1,6 @@
 """Write the moving-shapes data set.
 
-    python tools/dataset_converters/make_moving_shapes.py --out data/moving_shapes
+python tools/dataset_converters/make_moving_shapes.py --out data/moving_shapes
 """
 import argparse
 from dataclasses import fields

@@ -8,8 +8,8 @@ not, a key of the file that the variant has not, and a tensor of another shape a
 """
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ def authors_key(name: str) -> str:
                      'published code has; use one of the clip2video configs')
 
 
-def read_checkpoint(path: Path) -> Dict[str, Tensor]:
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Read ``pytorch_model.bin.N`` (weights only) or an ``.npz`` of the same keys.
 
     Raises:
@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> Dict[str, Tensor]:
 
 
 def convert(state: Mapping[str, Tensor], expected: Mapping[str, Tensor],
-            drop: Sequence[str] = ()) -> Dict[str, Tensor]:
+            drop: Sequence[str] = ()) -> dict[str, Tensor]:
     """Rename the authors' tensors.
 
     Args:
@@ -121,7 +121,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str]) -> List[str]:
+def main(argv: Sequence[str]) -> list[str]:
     """Convert; return the keys that were dropped."""
     args = parse_args(argv)
     config = Config.fromfile(args.config)

@@ -2,7 +2,8 @@
 
 F frames in the file, T frames sampled.
 """
-from typing import Dict, List, Optional, Protocol, Sequence, Type
+from collections.abc import Sequence
+from typing import Optional, Protocol
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -41,7 +42,7 @@ class VideoReader(Protocol):
     def __init__(self, path: str) -> None:
         """Open a file; raise VideoDecodeError if that is impossible."""
 
-    def read(self, indices: Sequence[int]) -> List[np.ndarray]:
+    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Return frames as (H, W, 3) uint8 RGB; raise VideoDecodeError if one is missing."""
 
 
@@ -76,7 +77,7 @@ class DecordReader:
         self.times = starts - starts[0]
         self.duration = float(ends[-1] - starts[0])
 
-    def read(self, indices: Sequence[int]) -> List[np.ndarray]:
+    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """See :class:`VideoReader`."""
         try:
             return list(self._reader.get_batch(list(indices)).asnumpy())
@@ -88,7 +89,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-BACKENDS: Dict[str, Type[VideoReader]] = {'decord': DecordReader}
+BACKENDS: dict[str, type[VideoReader]] = {'decord': DecordReader}
 
 
 @TRANSFORMS.register_module()

@@ -2,7 +2,7 @@
 
 T frames the model takes, n captions, L tokens.
 """
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch

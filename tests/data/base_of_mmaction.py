@@ -1,0 +1,1 @@
+_base_ = 'mmaction::_base_/default_runtime.py'

@@ -1,0 +1,200 @@
+"""Items, errors at load time, undecodable videos, random numbers."""
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from mmc2v.datasets import VideoDecodeError, VideoTextDataset
+from mmc2v.datasets.video_text_dataset import global_randomness
+from mmc2v.registry import DATASETS
+
+from ..tiny import dataset_config, pipeline, random_video, write_dataset
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    write_dataset(folder, num_videos=6)
+    return folder
+
+
+def annotated(folder, tmp_path, content, **kwargs):
+    """A data set on the folder's videos with another annotation."""
+    path = tmp_path / 'annotation.json'
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return DATASETS.build(dataset_config(folder, ann_file=str(path), **kwargs))
+
+
+def test_training_has_an_item_a_caption(folder):
+    dataset = DATASETS.build(dataset_config(folder))
+    annotation = json.loads((folder / 'all.json').read_text())
+    pairs = [(dataset.get_data_info(i)['video_id'], *dataset.get_data_info(i)['captions'])
+             for i in range(len(dataset))]
+    assert pairs == [(name, caption) for name, captions in annotation.items()
+                     for caption in captions]
+    item = dataset[0]
+    assert item['inputs']['frames'].shape == (4, 3, 32, 32)
+    assert item['inputs']['tokens'].shape == (1, 32)
+
+
+def test_evaluation_has_an_item_a_video_and_decodes_it_once(folder, monkeypatch):
+    from mmc2v.datasets.transforms import decoding
+    opened = []
+
+    class Counting(decoding.DecordReader):
+        def __init__(self, path):
+            opened.append(path)
+            super().__init__(path)
+    monkeypatch.setitem(decoding.BACKENDS, 'decord', Counting)
+    dataset = DATASETS.build(dataset_config(folder, test_mode=True))
+    items = [dataset[i] for i in range(len(dataset))]
+    assert len(items) == 6
+    assert [len(item['inputs']['tokens']) for item in items] == [
+        len(captions) for captions in json.loads((folder / 'all.json').read_text()).values()]
+    assert len(opened) == len(set(opened)) == 6
+
+
+def test_uniform_sample_of_mmaction2_serves(folder):
+    for test_mode in (True, False):
+        sampling = dict(type='mmaction.UniformSample', clip_len=5, num_clips=1, test_mode=test_mode)
+        dataset = DATASETS.build(dataset_config(folder, test_mode=test_mode,
+                                                pipeline=pipeline(sampling=sampling)))
+        item = dataset[1]
+        assert item['inputs']['frames'].shape == (5, 3, 32, 32)
+        assert item['inputs']['frame_mask'].all()
+        if not test_mode:  # its random choices are the data set's, not the global generator's
+            np.random.seed(3)
+            state = np.random.get_state()[1].tolist()
+            assert torch.equal(item['inputs']['frames'], dataset[1]['inputs']['frames'])
+            assert np.random.get_state()[1].tolist() == state
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    ({}, 'holds no video'),
+    ({'0.mp4': []}, "video '0.mp4': there is no caption"),
+    ({'0.mp4': 'a string'}, "video '0.mp4': captions must be a list"),
+    ({'0.mp4': ['good', '  ']}, "video '0.mp4': caption 1 is empty"),
+    ({'0.mp4': ['good'], '1.mp4': [7]}, "video '1.mp4': caption 0 is 7, not a string"),
+    ('{"0.mp4": ["a"], "1.mp4": ["b"], "0.mp4": ["c"]}', r"keys \['0.mp4'\] appear more than once"),
+    ('{"0.mp4": ["a"', 'is not JSON'),
+    ('["0.mp4"]', 'must hold an object'),
+])
+def test_wrong_annotations_are_named_when_loaded(folder, tmp_path, content, message):
+    with pytest.raises(ValueError, match=message):
+        annotated(folder, tmp_path, content)
+
+
+def test_wrong_encoding_is_named(folder, tmp_path):
+    (tmp_path / 'latin.json').write_bytes('{"0.mp4": ["caf\xe9"]}'.encode('latin-1'))
+    with pytest.raises(ValueError, match='latin.json.*UTF-8'):
+        DATASETS.build(dataset_config(folder, ann_file=str(tmp_path / 'latin.json')))
+
+
+def test_missing_files_are_counted_and_the_hint_is_given(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'2 of 3 videos.*8.mp4.*get it there'):
+        annotated(folder, tmp_path, {'0.mp4': ['a'], '8.mp4': ['b'], '9.mp4': ['c']},
+                  missing_hint='get it there')
+    with pytest.raises(FileNotFoundError, match=r'nothing.json.*get it there'):
+        DATASETS.build(dataset_config(folder, ann_file='nothing.json', missing_hint='get it there'))
+
+
+def test_group_file_must_name_every_video(folder, tmp_path):
+    (tmp_path / 'groups.json').write_text('{"0.mp4": "a"}')
+    with pytest.raises(ValueError, match="video '1.mp4' must have a group"):
+        annotated(folder, tmp_path, {'0.mp4': ['a'], '1.mp4': ['b']},
+                  group_file=str(tmp_path / 'groups.json'))
+    dataset = annotated(folder, tmp_path, {'0.mp4': ['a', 'b']},
+                        group_file=str(tmp_path / 'groups.json'))
+    assert dataset[1]['data_samples'].group == 'a'
+
+
+@pytest.fixture
+def half_bad(tmp_path):
+    """Ten videos, of which five cannot be decoded."""
+    (tmp_path / 'videos').mkdir()
+    for index in range(10):
+        path = tmp_path / 'videos' / f'{index}.mp4'
+        if index % 2:
+            path.write_text('not a video')
+        else:
+            random_video(path, num_frames=5)
+    (tmp_path / 'all.json').write_text(json.dumps({f'{i}.mp4': [f'{i}'] for i in range(10)}))
+    return tmp_path
+
+
+def test_undecodable_video_is_replaced_in_training_and_carried(half_bad):
+    dataset = DATASETS.build(dataset_config(half_bad))
+    for index in range(10):
+        sample = dataset[index]['data_samples']
+        assert int(sample.video_id[0]) % 2 == 0
+        assert bool(sample.replaces) == bool(index % 2)
+        if index % 2:
+            path, reason = sample.replaces[0]
+            assert path == str(half_bad / 'videos' / f'{index}.mp4')
+            assert reason
+    again = DATASETS.build(dataset_config(half_bad))
+    assert [dataset[i]['data_samples'].video_id for i in range(10)] == [
+        again[i]['data_samples'].video_id for i in range(10)]
+
+
+def test_undecodable_video_raises_in_evaluation(half_bad):
+    dataset = DATASETS.build(dataset_config(half_bad, test_mode=True))
+    with pytest.raises(VideoDecodeError, match='1.mp4 cannot be decoded'):
+        dataset[1]
+    loader = DataLoader(dataset, batch_size=2, num_workers=1, collate_fn=list)
+    with pytest.raises(VideoDecodeError, match='1.mp4'):
+        list(loader)
+
+
+def test_only_bad_videos_give_up(half_bad):
+    (half_bad / 'bad.json').write_text('{"1.mp4": ["x"], "3.mp4": ["y"]}')
+    dataset = DATASETS.build(dataset_config(half_bad, ann_file='bad.json', max_refetch=3))
+    with pytest.raises(VideoDecodeError, match='1.mp4') as caught:
+        dataset[0]
+    assert '4 videos in a row' in str(caught.value.__cause__)
+
+
+def indices_of(dataset, workers, epochs, order=None):
+    """frame_inds of all items, epoch after epoch, through a loader with persistent workers."""
+    order = list(range(len(dataset))) if order is None else order
+    loader = DataLoader(dataset, sampler=order, num_workers=workers, collate_fn=lambda x: x[0],
+                        persistent_workers=workers > 0)
+    result = []
+    for epoch in epochs:
+        dataset.set_epoch(epoch, seed=5)
+        samples = [item['data_samples'] for item in loader]
+        result.append({sample.captions[0]: sample.frame_inds.tolist() for sample in samples})
+    return result
+
+
+def test_jitter_depends_on_seed_epoch_and_index_alone(folder):
+    dataset = DATASETS.build(dataset_config(folder))
+    plain = indices_of(dataset, 0, [0, 1, 2])
+    assert plain[0] != plain[1] != plain[2]  # epochs jitter differently
+    assert indices_of(DATASETS.build(dataset_config(folder)), 2, [0, 1, 2]) == plain
+    assert indices_of(dataset, 0, [2]) == plain[2:]  # without having seen the epochs before
+    reverse = list(range(len(dataset)))[::-1]
+    assert indices_of(dataset, 0, [1], reverse)[0] == plain[1]
+    dataset.set_epoch(0, seed=6)
+    other = {s['data_samples'].captions[0]: s['data_samples'].frame_inds.tolist()
+             for s in (dataset[i] for i in range(len(dataset)))}
+    assert other != plain[0]
+
+
+def test_global_generators_are_restored():
+    import random
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.Random(1).random(), np.random.RandomState(1).rand()
+    with global_randomness(np.random.default_rng(0)):
+        random.random(), np.random.rand()
+    assert (random.random(), np.random.rand()) == expected
+
+
+def test_dataset_is_found_from_every_scope(folder):
+    from mmaction.registry import DATASETS as MMACTION_DATASETS
+    from mmengine.registry import DATASETS as MMENGINE_DATASETS
+    for registry in (MMACTION_DATASETS, MMENGINE_DATASETS):
+        assert isinstance(registry.build(dataset_config(folder)), VideoTextDataset)
