@@ -17,10 +17,11 @@ ARCH = dict(embed_dim=64, quick_gelu=True,
 NECKS = {
     'mean': dict(type='mmc2v.MeanPooling'),
     **{f'transformer-{branch}': dict(
-        type='mmc2v.TemporalTransformer', embed_dim=64, num_layers=1, local_branch=config)
+        type='mmc2v.TemporalTransformer', embed_dim=64, num_layers=1, max_frames=32,
+        local_branch=config)
        for branch, config in (('none', None), ('frames', dict(type='mmc2v.FrameLocalBranch')))},
     **{f'tdb-{encoder.lower()}-{branch}': dict(
-        type='mmc2v.TemporalDifferenceBlock', embed_dim=64, num_layers=1,
+        type='mmc2v.TemporalDifferenceBlock', embed_dim=64, num_layers=1, max_frames=32,
         difference_encoder=dict(type=f'mmc2v.{encoder}Difference'), local_branch=config)
        for encoder in ('Attention', 'MLP', 'Identity')
        for branch, config in (('none', None), ('frames', dict(type='mmc2v.FrameLocalBranch')),
@@ -105,7 +106,7 @@ def run_config(data, work_dir, workers=0, epochs=2, **kwargs):
         val_cfg=dict(type='ValLoop'), test_cfg=dict(type='TestLoop'),
         optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3),
                            constructor='mmc2v.RetrievalOptimWrapperConstructor'),
-        param_scheduler=[dict(type='CosineAnnealingLR', T_max=2, by_epoch=True,
-                              convert_to_iter_based=True)],
-        **kwargs))
+        param_scheduler=[dict(type='CosineAnnealingLR', T_max=2, end=2, by_epoch=True,
+                              convert_to_iter_based=True)]))
+    config.merge_from_dict(kwargs)
     return config

@@ -15,4 +15,4 @@ PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" exec "$PYTHON" -m torch.distri
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
     --nproc_per_node="$PROCESSES" \
-    "$TOOLS/$SCRIPT" "$CONFIG" --launcher pytorch "$@"
+    "$TOOLS/$SCRIPT" "$CONFIG" "$@" --launcher pytorch

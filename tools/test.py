@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--dump', help='dump predictions to this .pkl file')
     parser.add_argument('--show-dir', help='draw queries and their best videos into this folder')
     add_common_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_intermixed_args()  # options may stand between config and checkpoint
 
 
 def add_outputs(config: Config, args: argparse.Namespace) -> None:

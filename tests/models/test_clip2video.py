@@ -71,8 +71,8 @@ def test_bad_inputs_are_value_errors():
     empty[2] = False
     with pytest.raises(ValueError, match=r'videos \[2\].*no valid frame'):
         model.encode_video(inputs['frames'], empty)
-    with pytest.raises(ValueError, match='78 frames.*77 positions'):
-        model.neck(torch.zeros(1, 78, 64), torch.ones(1, 78, dtype=torch.bool))
+    with pytest.raises(ValueError, match='33 frames.*32 positions'):
+        model.neck(torch.zeros(1, 33, 64), torch.ones(1, 33, dtype=torch.bool))
     with pytest.raises(ValueError, match='33 text tokens.*32'):
         model.encode_text(torch.full((1, 33), 49407))
     with pytest.raises(ValueError, match='no end token'):

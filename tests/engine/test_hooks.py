@@ -1,0 +1,128 @@
+"""Hooks: undecodable videos, the contrastive batch, epoch randomness, the picture."""
+import json
+from types import SimpleNamespace
+
+import pytest
+from mmaction.structures import ActionDataSample
+from mmengine.runner import Runner
+from PIL import Image
+
+from mmc2v.engine import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
+
+from ..tiny import run_config, write_dataset
+
+
+class Log:
+    """A logger that remembers."""
+
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, line):
+        self.lines.append(line)
+
+    info = warning
+
+
+def feed(hook, runner, paths, bad=()):
+    """Show the hook one batch; bad files are carried by the last sample."""
+    samples = [ActionDataSample() for _ in paths]
+    for sample, path in zip(samples, paths):
+        is_last = sample is samples[-1]
+        sample.set_metainfo(dict(filename=path, replaces=[
+            (path, 'broken') for path in (bad if is_last else ())]))
+    hook.after_train_iter(runner, 0, dict(data_samples=samples))
+
+
+def test_each_bad_video_is_reported_once():
+    hook, runner = UndecodableVideosHook(interval=1), SimpleNamespace(logger=Log())
+    for _ in range(3):
+        feed(hook, runner, ['a', 'b'], bad=['c'])
+    assert runner.logger.lines == ['undecodable video, replaced by another: c: broken']
+
+
+def test_share_counts_distinct_videos_after_enough_were_seen():
+    hook = UndecodableVideosHook(max_share=0.05, min_seen=100, interval=1)
+    runner = SimpleNamespace(logger=Log())
+    good = [f'{i}.mp4' for i in range(93)]
+    feed(hook, runner, good[:80], bad=[f'bad{i}' for i in range(6)])  # 6 of 86: too few seen
+    feed(hook, runner, good[:80], bad=['bad0'])  # again the same: not counted twice
+    with pytest.raises(RuntimeError, match=r'(?s)6 of 100 videos.*6\.0%.*bad3: broken') as caught:
+        feed(hook, runner, [*good, 'one more'])
+    assert str(caught.value).count('broken') == 6
+    quiet = UndecodableVideosHook(max_share=0.06, min_seen=100, interval=1)
+    feed(quiet, runner, [*good, 'one more'], bad=[f'bad{i}' for i in range(6)])
+
+
+def test_shares_outside_0_and_1_are_refused():
+    with pytest.raises(ValueError, match='max_share'):
+        UndecodableVideosHook(max_share=5)
+
+
+def test_runner_stops_with_the_list(tmp_path):
+    write_dataset(tmp_path / 'data', num_videos=9)
+    for index in range(4):
+        (tmp_path / 'data' / 'videos' / f'{index}.mp4').write_text('broken')
+    config = run_config(tmp_path / 'data', tmp_path / 'work', epochs=1, val_cfg=None,
+                        val_dataloader=None, val_evaluator=None, experiment_name='stops')
+    config.default_hooks.checkpoint = dict(type='CheckpointHook')
+    config.custom_hooks = [dict(type='mmc2v.EpochRandomnessHook'),
+                           dict(type='mmc2v.UndecodableVideosHook', min_seen=5)]
+    with pytest.raises(RuntimeError, match=r'(?s)of \d videos seen.*0\.mp4: '):
+        Runner.from_cfg(config).train()
+
+
+def batch_runner(items, batch_size, base=None):
+    loader = SimpleNamespace(batch_size=batch_size, dataset=range(items),
+                             __len__=None, batch_sampler=None)
+
+    class Loader(SimpleNamespace):
+        def __len__(self):
+            return items // batch_size
+    return SimpleNamespace(train_dataloader=Loader(**vars(loader)), logger=Log(),
+                           cfg=dict(auto_scale_lr=dict(base_batch_size=base)) if base else {})
+
+
+def test_batch_that_differs_from_the_recipe_is_said_in_one_line():
+    runner = batch_runner(1000, 16, base=128)
+    ContrastiveBatchHook().before_train(runner)
+    assert len(runner.logger.lines) == 1
+    line = runner.logger.lines[0]
+    assert '16 x 1 ranks = 16' in line
+    assert 'expects 128' in line
+    assert 'train_dataloader.batch_size=128' in line
+    assert 'dist_train.sh CONFIG 8' in line
+    for same in (batch_runner(1000, 128, base=128), batch_runner(1000, 16)):
+        ContrastiveBatchHook().before_train(same)
+        assert same.logger.lines == []
+
+
+def test_empty_epoch_is_an_error():
+    with pytest.raises(ValueError, match='10 items on 1 ranks do not fill one batch of 16'):
+        ContrastiveBatchHook().before_train(batch_runner(10, 16))
+
+
+def test_epoch_and_seed_reach_wrapped_data_sets_and_samplers():
+    told = []
+    inner = SimpleNamespace(set_epoch=lambda epoch, seed: told.append((epoch, seed)))
+    sampler = SimpleNamespace(seed=0)
+    runner = SimpleNamespace(epoch=3, seed=11, train_dataloader=SimpleNamespace(
+        dataset=SimpleNamespace(datasets=[inner, SimpleNamespace(dataset=inner)]),
+        sampler=None, batch_sampler=SimpleNamespace(sampler=sampler)))
+    EpochRandomnessHook().before_train_epoch(runner)
+    assert told == [(3, 11), (3, 11)]
+    assert sampler.seed == 11
+
+
+def test_picture_shows_queries(tmp_path):
+    write_dataset(tmp_path / 'data', num_videos=5)
+    config = run_config(tmp_path / 'data', tmp_path / 'work', experiment_name='picture')
+    config.custom_hooks = [dict(type='mmc2v.RetrievalPictureHook', num_queries=3, top_k=2,
+                                out_dir=str(tmp_path / 'shown'), frame_size=40)]
+    metrics = Runner.from_cfg(config).test()
+    assert json.dumps(metrics)
+    image = Image.open(tmp_path / 'shown' / 'retrieval.png')
+    assert image.width > 2 * 4 * 40  # two columns of four frames
+    assert image.height >= 2 * 2 * 40  # two rows of two videos
+    greens = sum(count for count, color in image.getcolors(10 ** 7) if color == (0, 160, 60))
+    assert greens > 0 or metrics['t2v/R1'] == 0

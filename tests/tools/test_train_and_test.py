@@ -1,0 +1,192 @@
+"""Training, testing and resuming through the runner and through the scripts."""
+import json
+import os
+import subprocess
+import sys
+
+import mmaction
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmc2v.registry import DATASETS
+
+from ..models import golden
+from ..tiny import ROOT, model_config, run_config, write_dataset
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Nine videos of 40 grid frames, of which four are sampled: jitter is active."""
+    folder = tmp_path_factory.mktemp('data')
+    write_dataset(folder)
+    return folder
+
+
+def weights(path):
+    return torch.load(path, map_location='cpu')['state_dict']
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(workers, data, tmp_path):
+    def run(name, epochs, resume=False):
+        config = run_config(data, tmp_path / name.split('-')[0], workers, epochs, resume=resume,
+                            experiment_name=f'resume-{workers}-{name}')
+        torch.manual_seed(99)  # whatever the state before, the run sets its own
+        runner = Runner.from_cfg(config)
+        runner.train()
+        for loader in (runner.train_dataloader, runner.val_dataloader):
+            if workers:  # the garbage collector would wait five seconds for each of them
+                loader._iterator._shutdown_workers()
+    run('whole', 2)
+    run('parts-1', 1)
+    torch.rand(7)
+    run('parts-2', 2, resume=True)
+    whole, parts = (weights(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'parts'))
+    assert set(whole) == set(parts)
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    first = weights(tmp_path / 'whole' / 'epoch_1.pth')
+    assert not all(torch.equal(whole[key], first[key]) for key in whole)
+
+
+def test_epochs_jitter_differently_in_that_run(data, tmp_path):
+    dataset = DATASETS.build(run_config(data, tmp_path).train_dataloader.dataset)
+    chosen = []
+    for epoch in range(2):
+        dataset.set_epoch(epoch, seed=0)
+        chosen.append([dataset[i]['data_samples'].frame_inds.tolist() for i in range(9)])
+    assert all(a != b for a, b in zip(*chosen))
+
+
+def command(*args, env=None, check=True):
+    """Run a command in the project's root with this Python; return what it printed."""
+    done = subprocess.run([str(arg) for arg in args], capture_output=True, text=True, cwd=ROOT,
+                          check=False, env={**os.environ, 'PYTHON': sys.executable,
+                                            'OMP_NUM_THREADS': '1', **(env or {})})
+    output = done.stdout + done.stderr
+    assert (done.returncode == 0) == check, output[-6000:]
+    return output
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+    """A config file, and its work dir after training by tools/train.py."""
+    folder = tmp_path_factory.mktemp('trained')
+    config = run_config(data, folder / 'unused', epochs=1)
+    config.pop('work_dir')
+    config.dump(folder / 'tiny.py')
+    output = command(sys.executable, 'tools/train.py', folder / 'tiny.py', '--work-dir',
+                     folder / 'work', '--amp', '--seed', '7')
+    return folder, output
+
+
+def test_train_script_takes_the_command_line_before_the_config(trained):
+    folder, output = trained
+    config = Config.fromfile(folder / 'work' / 'tiny.py')
+    assert config.randomness.seed == 7  # the config says 0
+    assert config.optim_wrapper.type == 'mmc2v.AutocastOptimWrapper'
+    assert 'the contrastive batch' not in output  # this config names no recipe
+    checkpoint = torch.load(folder / 'work' / 'epoch_1.pth')
+    assert checkpoint['meta']['seed'] == 7
+    assert list((folder / 'work').glob('best_t2v_R1_*.pth'))
+
+
+def test_test_script_gives_what_training_measured_and_the_picture(trained):
+    folder, output = trained
+    shown = command(sys.executable, 'tools/test.py', folder / 'tiny.py',
+                    folder / 'work' / 'epoch_1.pth', '--work-dir', folder / 'test', '--out',
+                    folder / 'metrics.json', '--show-dir', folder / 'shown', '--dump',
+                    folder / 'dump.pkl')
+    metrics = json.loads((folder / 'metrics.json').read_text())
+    table = [line.split() for line in shown.splitlines() if line.startswith(('T2V', 'V2T'))]
+    assert float(table[0][1]) == pytest.approx(metrics['t2v/R1'], abs=0.06)
+    for key in ('t2v/R1', 'v2t/MnR'):
+        assert f'{key}: {metrics[key]:.4f}' in output  # the same as after the epoch of training
+    assert (folder / 'shown' / 'retrieval.png').stat().st_size > 1000
+    assert (folder / 'dump.pkl').exists()
+
+
+def test_two_processes_test_as_one_also_where_the_sampler_pads(trained):
+    folder, _ = trained
+    figures = []
+    for processes, name in ((1, 'one'), (2, 'two')):
+        command('bash', 'tools/dist_test.sh', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth',
+                processes, '--out', folder / f'{name}.json', '--work-dir', folder / name,
+                env=dict(PORT=str(29640 + processes)))
+        figures.append(json.loads((folder / f'{name}.json').read_text()))
+    assert figures[0] == figures[1]  # nine videos on two processes: one is padded
+
+
+def test_two_processes_train(trained, tmp_path):
+    folder, _ = trained
+    output = command('bash', 'tools/dist_train.sh', folder / 'tiny.py', 2, '--work-dir',
+                     tmp_path / 'work', '--cfg-options', 'auto_scale_lr.base_batch_size=128',
+                     env=dict(PORT='29650'))
+    assert 'Epoch(train)' in output
+    assert '3 x 2 ranks = 6, the recipe expects 128' in output
+    saved = weights(tmp_path / 'work' / 'epoch_1.pth')
+    start = weights(folder / 'work' / 'epoch_1.pth')
+    assert set(saved) == set(start)
+    assert all(torch.isfinite(value).all() for value in saved.values())
+
+
+def test_mmaction2s_own_train_script_runs_our_config(trained, tmp_path):
+    folder, _ = trained
+    script = f'{mmaction.__path__[0]}/.mim/tools/train.py'
+    command(sys.executable, script, folder / 'tiny.py', '--work-dir', tmp_path / 'work')
+    assert (tmp_path / 'work' / 'epoch_1.pth').exists()
+
+
+def test_no_validate_and_auto_scale_lr(trained, tmp_path):
+    folder, _ = trained
+    command(sys.executable, 'tools/train.py', folder / 'tiny.py', '--work-dir', tmp_path / 'work',
+            '--no-validate', '--auto-scale-lr', '--cfg-options',
+            'auto_scale_lr.base_batch_size=12')
+    log = next((tmp_path / 'work').glob('*/*.log')).read_text()
+    assert 'Epoch(val)' not in log
+    assert 'LR is set based on' in log
+    output = command(sys.executable, 'tools/train.py', folder / 'tiny.py', '--work-dir',
+                     tmp_path / 'other', '--auto-scale-lr', check=False)
+    assert '--auto-scale-lr needs auto_scale_lr' in output
+
+
+def test_checkpoint_of_another_variant_is_refused(trained, tmp_path):
+    folder, _ = trained
+    output = command(sys.executable, 'tools/test.py', folder / 'tiny.py',
+                     folder / 'work' / 'epoch_1.pth', '--work-dir', tmp_path, '--cfg-options',
+                     'model.neck.num_layers=2', check=False)
+    assert "is not a checkpoint of this config's model" in output
+    assert 'neck.transformer.resblocks.1' in output
+
+
+def test_without_checkpoint_random_parameters_are_refused_and_clip_weights_serve(data, tmp_path):
+    import open_clip
+
+    from ..tiny import ARCH
+    torch.save(open_clip.CLIP(**ARCH).state_dict(), tmp_path / 'clip.pt')
+    pretrained = dict(pretrained=str(tmp_path / 'clip.pt'))
+    for name, model, runs in (
+            ('full', model_config(**pretrained), False),  # the centres would be random
+            ('scratch', model_config('mean', alignment=False), False),
+            ('mean', model_config('mean', alignment=False, **pretrained), True)):
+        config = run_config(data, tmp_path / name)
+        config.model = model
+        config.dump(tmp_path / f'{name}.py')
+        output = command(sys.executable, 'tools/test.py', tmp_path / f'{name}.py', check=runs)
+        if runs:
+            assert 'no checkpoint given: evaluating the CLIP weights' in output
+            assert 'T2V' in output
+        else:
+            assert 'these parameters would be random' in output
+            assert ('head.alignment.weight_center' in output) == (name == 'full')
+
+
+def test_amp_is_refused_where_it_would_be_ignored(trained, tmp_path):
+    folder, _ = trained
+    train = golden.load_tool('train.py')
+    with pytest.raises(ValueError, match='ApexOptimWrapper'):
+        train.use_autocast(Config(dict(type='ApexOptimWrapper')))
+    wrapper = Config(dict(type='AmpOptimWrapper', loss_scale='dynamic', clip_grad=None))
+    train.use_autocast(wrapper)
+    assert dict(wrapper) == dict(type='mmc2v.AutocastOptimWrapper', clip_grad=None)
