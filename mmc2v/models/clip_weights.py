@@ -56,12 +56,16 @@ def _download(tag: str, arch: Union[str, dict]) -> tuple[Path, Optional[bool]]:
                 f'neither a file nor a tag that open_clip has for {arch}. Tags: {tags}') +
             ", or set pretrained='openai' with a '-quickgelu' architecture to download weights")
     _check_activation(tag, arch, source.get('quick_gelu', False))  # before the download
+    # The processes of a node share one cache, and open_clip does not lock it.
+    lock = Path(tempfile.gettempdir()) / f'mmc2v_{arch}_{tag}.lock'.replace('/', '_')
     try:
-        return Path(download_pretrained(source)), source.get('quick_gelu', False)
+        with FileLock(lock):
+            return Path(download_pretrained(source)), source.get('quick_gelu', False)
     except Exception as error:  # each of its back ends has errors of its own
-        where = source.get('url') or f"huggingface.co/{source.get('hf_hub')}"
+        places = [source.get('url'), source.get('hf_hub') and f"the hub's {source['hf_hub']}"]
         raise ConnectionError(
-            f"the weights '{tag}' of {arch} could not be downloaded from {where}: "
+            f"the weights '{tag}' of {arch} could not be downloaded from "
+            f'{" or ".join(filter(None, places))}: '
             f'{type(error).__name__}: {error}. Without network, fetch that file elsewhere and set '
             "model.pretrained to its path: --cfg-options model.pretrained=/path/to/file") from error
 

@@ -126,3 +126,25 @@ def test_picture_shows_queries(tmp_path):
     assert image.height >= 2 * 2 * 40  # two rows of two videos
     greens = sum(count for count, color in image.getcolors(10 ** 7) if color == (0, 160, 60))
     assert greens > 0 or metrics['t2v/R1'] == 0
+
+
+def stopping_worker(rank, world_size, port, folder):
+    import os
+
+    import torch.distributed as dist
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    dist.init_process_group('gloo', rank=rank, world_size=world_size)
+    hook = UndecodableVideosHook(max_share=0.1, min_seen=10, interval=1)
+    runner = SimpleNamespace(logger=Log())
+    shared, own = [f'both{i}' for i in range(4)], [f'rank{rank}-{i}' for i in range(4)]
+    feed(hook, runner, shared + own)  # 12 distinct on both
+    with pytest.raises(RuntimeError, match=r'(?s)2 of 14 videos.*bad0: broken.*bad1: broken'):
+        feed(hook, runner, shared, bad=[f'bad{rank}'])  # each rank has seen one of them
+    (folder / str(rank)).touch()
+    dist.destroy_process_group()
+
+
+def test_all_ranks_stop_together_with_the_whole_list(tmp_path):
+    import torch.multiprocessing as mp
+    mp.spawn(stopping_worker, (2, 29660, tmp_path), 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['0', '1']

@@ -1,0 +1,100 @@
+"""Embed videos and sentences from Python.
+
+    model = init_model('configs/clip2video_msrvtt.py', 'msrvtt.pth')
+    scores = embed_texts(model, ['a dog runs']) @ embed_videos(model, ['dog.mp4', 'cat.mp4']).T
+"""
+from pathlib import Path
+from typing import List, Optional, Sequence, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.runner import load_checkpoint
+from torch import Tensor, nn
+
+from mmc2v.registry import MODELS
+
+
+def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = None,
+               device: str = 'cpu') -> nn.Module:
+    """Build a model for inference.
+
+    Args:
+        config (str | Path | Config): Its config.
+        checkpoint (str, optional): Its checkpoint. Without one it starts from the config's CLIP
+            weights.
+        device (str): Where it runs. Defaults to 'cpu'.
+
+    Returns:
+        nn.Module: The model in evaluation mode, its config in ``model.cfg``.
+
+    Raises:
+        ValueError: If there is no checkpoint and parameters would be random.
+        RuntimeError: If the checkpoint is not of the config's model.
+    """
+    config = config if isinstance(config, Config) else Config.fromfile(config)
+    model = MODELS.build(config.model)
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    else:
+        random = model.init_weights()
+        if random:
+            raise ValueError(f'without a checkpoint {len(random)} parameters would be random: '
+                             f'{random[:4]}')
+    model.cfg = config
+    return model.to(device).eval()
+
+
+def _steps(model: nn.Module, for_text: bool) -> Compose:
+    """Return the part of the test pipeline for one modality."""
+    steps = model.cfg.test_dataloader.dataset.pipeline
+    is_text = [step['type'].split('.')[-1] == 'Tokenize' for step in steps]
+    is_packing = [step['type'].split('.')[-1] == 'PackRetrievalInputs' for step in steps]
+    return Compose([step for step, text, packing in zip(steps, is_text, is_packing)
+                    if packing or text == for_text])
+
+
+@torch.inference_mode()
+def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -> Tensor:
+    """Embed video files.
+
+    Args:
+        model (nn.Module): From :func:`init_model`.
+        paths (Sequence[str]): M video files.
+        batch_size (int): Videos at a time. Defaults to 16.
+
+    Returns:
+        Tensor: (M, D) unit vectors, on the CPU.
+
+    Raises:
+        VideoDecodeError: If a file cannot be decoded.
+    """
+    pipeline = _steps(model, for_text=False)
+    parts: List[Tensor] = []
+    for start in range(0, len(paths), batch_size):
+        items = [pipeline(dict(filename=str(path), video_id=str(path)))
+                 for path in paths[start:start + batch_size]]
+        inputs = model.data_preprocessor(pseudo_collate(items))['inputs']
+        parts.append(model.encode_video(inputs['frames'], inputs['frame_mask']).cpu())
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
+def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256) -> Tensor:
+    """Embed sentences.
+
+    Args:
+        model (nn.Module): From :func:`init_model`.
+        sentences (Sequence[str]): N sentences.
+        batch_size (int): Sentences at a time. Defaults to 256.
+
+    Returns:
+        Tensor: (N, D) unit vectors, on the CPU.
+    """
+    pipeline = _steps(model, for_text=True)
+    parts: List[Tensor] = []
+    for start in range(0, len(sentences), batch_size):
+        item = pipeline(dict(captions=list(sentences[start:start + batch_size])))
+        inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
+        parts.append(model.encode_text(inputs['tokens']).cpu())
+    return torch.cat(parts)
