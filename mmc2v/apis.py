@@ -1,10 +1,12 @@
 """Embed videos and sentences from Python.
 
-    model = init_model('configs/clip2video_msrvtt.py', 'msrvtt.pth')
-    scores = embed_texts(model, ['a dog runs']) @ embed_videos(model, ['dog.mp4', 'cat.mp4']).T
+Example:
+    >>> model = init_model('configs/clip2video_msrvtt.py', 'msrvtt.pth')
+    >>> embed_texts(model, ['a dog runs']) @ embed_videos(model, ['dog.mp4', 'cat.mp4']).T
 """
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Optional, Sequence, Union
+from typing import Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -70,7 +72,7 @@ def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -
         VideoDecodeError: If a file cannot be decoded.
     """
     pipeline = _steps(model, for_text=False)
-    parts: List[Tensor] = []
+    parts: list[Tensor] = []
     for start in range(0, len(paths), batch_size):
         items = [pipeline(dict(filename=str(path), video_id=str(path)))
                  for path in paths[start:start + batch_size]]
@@ -92,7 +94,7 @@ def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 25
         Tensor: (N, D) unit vectors, on the CPU.
     """
     pipeline = _steps(model, for_text=True)
-    parts: List[Tensor] = []
+    parts: list[Tensor] = []
     for start in range(0, len(sentences), batch_size):
         item = pipeline(dict(captions=list(sentences[start:start + batch_size])))
         inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']

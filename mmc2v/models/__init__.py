@@ -4,17 +4,11 @@ from .clip_towers import CLIPTextTower, CLIPVisionTower
 from .clip_weights import read_clip_weights
 from .contrastive import gather_pairs, symmetric_cross_entropy
 from .data_preprocessor import RetrievalDataPreprocessor
+from .difference_encoders import AttentionDifference, IdentityDifference, MLPDifference
 from .local_branch import DifferenceLocalBranch, FrameLocalBranch
 from .retrieval_head import RetrievalHead
 from .temporal_alignment import TemporalAlignmentBlock
-from .temporal_difference import (
-    AttentionDifference,
-    IdentityDifference,
-    MeanPooling,
-    MLPDifference,
-    TemporalDifferenceBlock,
-    TemporalTransformer,
-)
+from .temporal_difference import MeanPooling, TemporalDifferenceBlock, TemporalTransformer
 from .transformer import MaskedTransformer
 
 __all__ = [

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmc2v.registry import MODELS
 
 from .clip_weights import read_clip_weights
-from .temporal_difference import Part, build_part
+from .parts import Part, build_part
 
 
 @MODELS.register_module()

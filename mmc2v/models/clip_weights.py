@@ -1,4 +1,5 @@
 """Reads CLIP weights from a file or through open_clip, exactly and without running code."""
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +7,7 @@ from typing import Optional, Union
 
 import open_clip
 import torch
+from filelock import FileLock
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor
 

@@ -17,7 +17,7 @@ from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens, VideoTokens
 
 from .contrastive import gather_pairs, symmetric_cross_entropy
-from .temporal_difference import Part, build_part
+from .parts import Part, build_part
 
 
 def _full(tensor: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def test_missing_left_over_and_other_shapes_are_errors(prepared):
     state['frame2t_projection'] = torch.zeros(128, 128)
     state['weight_center'] = torch.zeros(7, 128)
     torch.save(state, folder / 'bad.bin')
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match='not of the variant in the config') as caught:
         run(folder, folder / 'bad.bin')
     message = str(caught.value)
     assert "2 keys that the config needs are missing" in message

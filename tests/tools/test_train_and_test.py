@@ -182,8 +182,7 @@ def test_without_checkpoint_random_parameters_are_refused_and_clip_weights_serve
             assert ('head.alignment.weight_center' in output) == (name == 'full')
 
 
-def test_amp_is_refused_where_it_would_be_ignored(trained, tmp_path):
-    folder, _ = trained
+def test_amp_is_refused_where_it_would_be_ignored():
     train = golden.load_tool('train.py')
     with pytest.raises(ValueError, match='ApexOptimWrapper'):
         train.use_autocast(Config(dict(type='ApexOptimWrapper')))
