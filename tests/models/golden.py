@@ -13,7 +13,8 @@ from mmengine.runner import load_checkpoint
 from mmc2v.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = Path(os.environ.get('MMC2V_GOLDEN') or ROOT / 'tests' / 'data' / 'golden')
+OWN = ROOT / 'tests' / 'data' / 'golden'
+GOLDEN = Path(os.environ.get('MMC2V_GOLDEN') or OWN)
 CASES = json.loads((GOLDEN / 'cases.json').read_text())
 GRAD_NORMS = json.loads((GOLDEN / 'grad_norms.json').read_text())
 
@@ -30,9 +31,9 @@ converter = load_tool('model_converters/clip2video_to_mmc2v.py')
 
 
 @cache
-def arrays(name):
-    """All arrays of GOLDEN/<name>.npz."""
-    with np.load(GOLDEN / f'{name}.npz') as stored:
+def arrays(name, folder=GOLDEN):
+    """All arrays of <folder>/<name>.npz."""
+    with np.load(folder / f'{name}.npz') as stored:
         return {key: stored[key] for key in stored.files}
 
 

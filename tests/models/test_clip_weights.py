@@ -13,8 +13,6 @@ from mmc2v.registry import MODELS
 from ..tiny import ARCH, model_config
 from . import golden
 
-MAPPING = json.loads((golden.GOLDEN / 'init_mapping.json').read_text())
-
 
 def source(state, expression):
     """Evaluate 'key' or 'key[0:n]' of the mapping."""
@@ -26,6 +24,7 @@ def source(state, expression):
 @pytest.mark.parametrize('extension', ['pt', 'safetensors'])
 def test_every_key_of_the_mapping(extension, tmp_path):
     """Cases A and C have all of the mapping's parameters between them."""
+    mapping = json.loads((golden.GOLDEN / 'init_mapping.json').read_text())
     seen = set()
     for case in ('A', 'C'):
         clip = golden.clip_state(golden.superset(case))
@@ -38,18 +37,18 @@ def test_every_key_of_the_mapping(extension, tmp_path):
         assert random == ['head.alignment.weight_center', 'head.alignment.emb_center']
         for name, value in model.state_dict().items():
             key = golden.converter.authors_key(name)
-            if key in MAPPING['from_clip']:
-                assert torch.equal(value, source(clip, MAPPING['from_clip'][key])), key
+            if key in mapping['from_clip']:
+                assert torch.equal(value, source(clip, mapping['from_clip'][key])), key
                 seen.add(key)
             else:
-                assert key in MAPPING['not_from_clip'], key
+                assert key in mapping['not_from_clip'], key
         norm = model.neck.difference_encoder.norm
         assert torch.equal(norm.weight, torch.ones_like(norm.weight))
         assert not norm.bias.any()
         for center in model.head.alignment.parameters():
             assert 0.1 < center.std() < 0.15  # N(0, 1/8)
             assert abs(center.mean()) < 0.02
-    assert seen == set(MAPPING['from_clip'])
+    assert seen == set(mapping['from_clip'])
 
 
 def openai_archive(path, clip, half=True):
