@@ -107,7 +107,8 @@ class UndecodableVideosHook(Hook):
                          outputs: Optional[dict] = None) -> None:
         """Note what the batch's samples say."""
         for sample in data_batch['data_samples']:
-            self._new_seen.add(sample.filename)
+            if 'filename' in sample:  # not so in data sets of others
+                self._new_seen.add(sample.filename)
             for path, reason in sample.metainfo.get('replaces', []):
                 self._new_seen.add(path)
                 self._new_bad[path] = reason

@@ -128,12 +128,10 @@ def test_picture_shows_queries(tmp_path):
     assert greens > 0 or metrics['t2v/R1'] == 0
 
 
-def stopping_worker(rank, world_size, port, folder):
-    import os
-
+def stopping_worker(rank, world_size, folder):
     import torch.distributed as dist
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    dist.init_process_group('gloo', rank=rank, world_size=world_size)
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
+                            world_size=world_size)
     hook = UndecodableVideosHook(max_share=0.1, min_seen=10, interval=1)
     runner = SimpleNamespace(logger=Log())
     shared, own = [f'both{i}' for i in range(4)], [f'rank{rank}-{i}' for i in range(4)]
@@ -146,5 +144,5 @@ def stopping_worker(rank, world_size, port, folder):
 
 def test_all_ranks_stop_together_with_the_whole_list(tmp_path):
     import torch.multiprocessing as mp
-    mp.spawn(stopping_worker, (2, 29660, tmp_path), 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['0', '1']
+    mp.spawn(stopping_worker, (2, tmp_path), 2)
+    assert {'0', '1'} <= {path.name for path in tmp_path.iterdir()}

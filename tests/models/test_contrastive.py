@@ -1,6 +1,4 @@
 """The loss: one process by hand, and two processes equal to one with the whole batch."""
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -25,10 +23,10 @@ def test_one_process_gathers_nothing():
     assert gather_pairs(text, video)[0] is text
 
 
-def start(rank, world_size, port):
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+def start(rank, world_size, folder):
     torch.set_num_threads(1)
-    dist.init_process_group('gloo', rank=rank, world_size=world_size)
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
+                            world_size=world_size)
 
 
 def part(inputs, rank, world_size):
@@ -45,8 +43,8 @@ def head_and_features(dtype=torch.float64):
     return head, *torch.nn.functional.normalize(torch.randn(2, 6, 2, 64, dtype=dtype), dim=-1)
 
 
-def features_worker(rank, world_size, port, folder):
-    start(rank, world_size, port)
+def features_worker(rank, world_size, folder):
+    start(rank, world_size, folder)
     head, text, video = head_and_features()
     own = [tensor.chunk(world_size)[rank].clone().requires_grad_() for tensor in (text, video)]
     loss = total(head.loss(*own))
@@ -59,7 +57,7 @@ def features_worker(rank, world_size, port, folder):
 @pytest.mark.parametrize('world_size', [2, 3])
 def test_gradients_of_features_and_scale_equal_one_process(world_size, tmp_path):
     """Data parallelism averages over ranks: the mean of what ranks get is the whole's gradient."""
-    mp.spawn(features_worker, (world_size, 29610 + world_size, str(tmp_path)), world_size)
+    mp.spawn(features_worker, (world_size, str(tmp_path)), world_size)
     ranks = [torch.load(tmp_path / f'{rank}.pt') for rank in range(world_size)]
     head, text, video = head_and_features()
     text.requires_grad_()
@@ -81,9 +79,9 @@ def combinations():
             if alignment or neck == 'mean' or neck.endswith('none')]
 
 
-def models_worker(rank, world_size, port, folder):
+def models_worker(rank, world_size, folder):
     """Train every neck and head for two steps without find_unused_parameters."""
-    start(rank, world_size, port)
+    start(rank, world_size, folder)
     result = {}
     for neck, alignment in combinations():
         model = DistributedDataParallel(build_model(neck, alignment).train(),
@@ -103,7 +101,7 @@ def models_worker(rank, world_size, port, folder):
 
 
 def test_every_combination_trains_on_two_processes_as_on_one(tmp_path):
-    mp.spawn(models_worker, (2, 29620, str(tmp_path)), 2)
+    mp.spawn(models_worker, (2, str(tmp_path)), 2)
     distributed = torch.load(tmp_path / 'all.pt')
     assert len(distributed) == len(combinations())
     for neck, alignment in combinations():
@@ -118,8 +116,8 @@ def test_every_combination_trains_on_two_processes_as_on_one(tmp_path):
                                        msg=f'{neck} {alignment} {name}')
 
 
-def unequal_worker(rank, world_size, port, folder):
-    start(rank, world_size, port)
+def unequal_worker(rank, world_size, folder):
+    start(rank, world_size, folder)
     features = torch.randn(3 + rank, 1, 4)
     with pytest.raises(ValueError, match=r'different sizes \[3, 4\]; set drop_last=True'):
         gather_pairs(features, features)
@@ -128,5 +126,5 @@ def unequal_worker(rank, world_size, port, folder):
 
 
 def test_unequal_batches_are_an_error_not_a_hang(tmp_path):
-    mp.spawn(unequal_worker, (2, 29630, tmp_path), 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['0', '1']
+    mp.spawn(unequal_worker, (2, tmp_path), 2)
+    assert {'0', '1'} <= {path.name for path in tmp_path.iterdir()}

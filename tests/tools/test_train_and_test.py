@@ -1,6 +1,7 @@
 """Training, testing and resuming through the runner and through the scripts."""
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -69,6 +70,12 @@ def command(*args, env=None, check=True):
     return output
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return str(probe.getsockname()[1])
+
+
 @pytest.fixture(scope='module')
 def trained(data, tmp_path_factory):
     """A config file, and its work dir after training by tools/train.py."""
@@ -113,7 +120,7 @@ def test_two_processes_test_as_one_also_where_the_sampler_pads(trained):
     for processes, name in ((1, 'one'), (2, 'two')):
         command('bash', 'tools/dist_test.sh', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth',
                 processes, '--out', folder / f'{name}.json', '--work-dir', folder / name,
-                env=dict(PORT=str(29640 + processes)))
+                env=dict(PORT=free_port()))
         figures.append(json.loads((folder / f'{name}.json').read_text()))
     assert figures[0] == figures[1]  # nine videos on two processes: one is padded
 
@@ -122,7 +129,7 @@ def test_two_processes_train(trained, tmp_path):
     folder, _ = trained
     output = command('bash', 'tools/dist_train.sh', folder / 'tiny.py', 2, '--work-dir',
                      tmp_path / 'work', '--cfg-options', 'auto_scale_lr.base_batch_size=128',
-                     env=dict(PORT='29650'))
+                     env=dict(PORT=free_port()))
     assert 'Epoch(train)' in output
     assert '3 x 2 ranks = 6, the recipe expects 128' in output
     saved = weights(tmp_path / 'work' / 'epoch_1.pth')
