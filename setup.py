@@ -1,5 +1,7 @@
 """Packaging of mmc2v; tool settings are in pyproject.toml."""
+import importlib.metadata
 import re
+import sysconfig
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -14,6 +16,18 @@ def requirements(name):
     return [line for line in stripped if line and not line.startswith('-r')]
 
 
+def installed_torch():
+    """Return a requirement that keeps the torch that is already in this environment, if any.
+
+    open_clip asks for any torchvision, and every torchvision for one exact torch. Left alone, pip
+    takes the newest of both and replaces the user's torch.
+    """
+    folders = [sysconfig.get_path(kind) for kind in ('purelib', 'platlib')]
+    for distribution in importlib.metadata.distributions(name='torch', path=folders):
+        return [f'torch=={distribution.version.split("+")[0]}']
+    return []
+
+
 version = re.search(r"__version__ = '(.+)'", (ROOT / 'mmc2v' / 'version.py').read_text()).group(1)
 
 setup(
@@ -25,7 +39,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmc2v', 'mmc2v.*']),
-    install_requires=requirements('runtime'),
+    install_requires=requirements('runtime') + installed_torch(),
     extras_require={
         'lite': requirements('lite'),
         'tests': requirements('tests') + requirements('lite'),
