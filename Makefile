@@ -30,4 +30,4 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf $(VENV) work_dirs
+	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info

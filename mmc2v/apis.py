@@ -11,6 +11,7 @@ from typing import Optional, Union
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
@@ -35,6 +36,7 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
         RuntimeError: If the checkpoint is not of the config's model.
     """
     config = config if isinstance(config, Config) else Config.fromfile(config)
+    init_default_scope(config.get('default_scope', 'mmaction'))
     model = MODELS.build(config.model)
     if checkpoint is not None:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
@@ -56,6 +58,11 @@ def _steps(model: nn.Module, for_text: bool) -> Compose:
                     if packing or text == for_text])
 
 
+def _refuse_no_list(name: str, values: Sequence[str]) -> None:
+    if isinstance(values, (str, Path)) or len(values) == 0:
+        raise ValueError(f'{name} must be a list with at least one element, got {values!r}')
+
+
 @torch.inference_mode()
 def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -> Tensor:
     """Embed video files.
@@ -69,8 +76,10 @@ def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -
         Tensor: (M, D) unit vectors, on the CPU.
 
     Raises:
+        ValueError: If it is one path instead of a list, or none.
         VideoDecodeError: If a file cannot be decoded.
     """
+    _refuse_no_list('paths', paths)
     pipeline = _steps(model, for_text=False)
     parts: list[Tensor] = []
     for start in range(0, len(paths), batch_size):
@@ -92,7 +101,11 @@ def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 25
 
     Returns:
         Tensor: (N, D) unit vectors, on the CPU.
+
+    Raises:
+        ValueError: If it is one sentence instead of a list, or none.
     """
+    _refuse_no_list('sentences', sentences)
     pipeline = _steps(model, for_text=True)
     parts: list[Tensor] = []
     for start in range(0, len(sentences), batch_size):

@@ -6,8 +6,9 @@ from mmengine.runner import Runner
 
 from mmc2v.apis import embed_texts, embed_videos, init_model
 from mmc2v.datasets import VideoDecodeError
+from mmc2v.registry import MODELS
 
-from .tiny import run_config, write_dataset
+from .tiny import pipeline, run_config, write_dataset
 
 
 def test_embeddings_are_those_of_evaluation(tmp_path):
@@ -30,6 +31,11 @@ def test_embeddings_are_those_of_evaluation(tmp_path):
     torch.testing.assert_close(texts, torch.cat([s.text_embeddings for s in seen]),
                                atol=1e-6, rtol=0)
     assert np.allclose(videos.norm(dim=1), 1, atol=1e-6)
+    for wrong in ('a sentence', []):
+        with pytest.raises(ValueError, match='must be a list'):
+            embed_texts(model, wrong)
+        with pytest.raises(ValueError, match='must be a list'):
+            embed_videos(model, wrong)
     (tmp_path / 'bad.mp4').touch()
     with pytest.raises(VideoDecodeError, match='bad.mp4'):
         embed_videos(model, [str(tmp_path / 'bad.mp4')])
@@ -40,3 +46,20 @@ def test_random_model_is_refused(tmp_path):
     config = run_config(tmp_path / 'data', tmp_path / 'work')
     with pytest.raises(ValueError, match='would be random'):
         init_model(config)
+
+
+def test_transforms_of_mmaction2_need_no_scope(tmp_path):
+    """As in the runner, names without a scope are MMAction2's."""
+    write_dataset(tmp_path / 'data', num_videos=1)
+    config = run_config(tmp_path / 'data', tmp_path / 'work')
+    config.model.head.alignment = config.model.neck.local_branch = None
+    model = init_model(config, device='cpu', checkpoint=str(_save(config, tmp_path)))
+    sampling = dict(type='UniformSample', clip_len=4, num_clips=1, test_mode=True)
+    model.cfg.test_dataloader.dataset.pipeline = pipeline(sampling=sampling)
+    path = str(tmp_path / 'data' / 'videos' / '0.mp4')
+    assert embed_videos(model, [path]).shape == (1, 64)
+
+
+def _save(config, folder):
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), folder / 'start.pth')
+    return folder / 'start.pth'

@@ -27,6 +27,12 @@ NECKS = {
        for branch, config in (('none', None), ('frames', dict(type='mmc2v.FrameLocalBranch')),
                               ('differences', dict(type='mmc2v.DifferenceLocalBranch')))},
 }
+def combinations():
+    """Every neck with every head that it can train with."""
+    return [(neck, alignment) for neck in NECKS for alignment in (True, False)
+            if alignment or neck == 'mean' or neck.endswith('none')]
+
+
 TAB = dict(type='mmc2v.TemporalAlignmentBlock', num_centers=3)
 
 

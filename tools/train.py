@@ -7,7 +7,10 @@ The options are those of MMAction2's tools/train.py, and what is given here wins
 """
 import argparse
 
+from mmengine.runner import find_latest_checkpoint
+
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
+from mmc2v.engine.hooks import refuse_empty_epoch
 from mmc2v.engine.launch import add_common_arguments, build_runner, load_config, processes
 
 
@@ -59,6 +62,8 @@ def main() -> None:
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
+        if config.load_from or find_latest_checkpoint(config.work_dir):
+            config.model.pretrained = None  # the checkpoint has everything; the file may be gone
     if args.auto_scale_lr:
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
             raise ValueError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in '
@@ -69,7 +74,10 @@ def main() -> None:
                  deterministic=args.deterministic or None)
     config.randomness = {**randomness, **{k: v for k, v in given.items() if v is not None}}
     with processes(config):
-        build_runner(config).train()
+        runner = build_runner(config)
+        # schedulers counted in iterations would fail on it with a riddle
+        refuse_empty_epoch(runner.train_loop.dataloader)
+        runner.train()
 
 
 if __name__ == '__main__':

@@ -169,8 +169,8 @@ def test_videos(spec: MovingShapes) -> Iterator[tuple[Description, int, np.ndarr
         yield description.reversed(), int(rng.integers(len(PHRASINGS))), frames[::-1]
 
 
-def write_moving_shapes(folder: Path, spec: MovingShapes) -> bool:
-    """Write the data set, or nothing where it already is there.
+def write_moving_shapes(folder: Path, spec: MovingShapes, overwrite: bool = False) -> bool:
+    """Write the data set, or nothing where the same one already is there.
 
     ``train.json`` and ``test.json`` are annotations, ``train_groups.json`` names descriptions and
     ``test_groups.json`` pairs of twins; videos are in ``train/`` and ``test/``.
@@ -178,6 +178,7 @@ def write_moving_shapes(folder: Path, spec: MovingShapes) -> bool:
     Args:
         folder (Path): Where to; made whole elsewhere and moved there when finished.
         spec (MovingShapes): What to generate.
+        overwrite (bool): Replace moving shapes of another kind. Defaults to False.
 
     Returns:
         bool: True if it was written.
@@ -187,11 +188,15 @@ def write_moving_shapes(folder: Path, spec: MovingShapes) -> bool:
     """
     record = dict(asdict(spec), format=1)
     marker = folder / 'moving_shapes.json'
-    if marker.is_file() and json.loads(marker.read_text()) == record:
+    found = json.loads(marker.read_text()) if marker.is_file() else None
+    if found == record:
         return False
-    if folder.exists() and not marker.is_file():
+    if folder.exists() and found is None:
         raise ValueError(f"'{folder}' exists and is no moving-shapes data set; choose another "
                          'folder or remove it')
+    if found is not None and not overwrite:
+        raise ValueError(f"'{folder}' holds other moving shapes, made with {found}; choose another "
+                         'folder, or replace them with --overwrite')
     partial = folder.with_name(folder.name + '.partial')
     shutil.rmtree(partial, ignore_errors=True)
     _write_split(partial, 'train', training_videos(spec), spec.num_train,

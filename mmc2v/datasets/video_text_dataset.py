@@ -18,15 +18,17 @@ from .transforms import VideoDecodeError
 @contextmanager
 def global_randomness(rng: np.random.Generator) -> Iterator[None]:
     """Seed the global generators that stock transforms draw from, and restore them afterwards."""
-    states = random.getstate(), np.random.get_state()
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = int(rng.integers(2 ** 32))
     random.seed(seed)
-    np.random.seed(seed)  # MMAction2's transforms draw from here
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)  # of the CPU alone
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 
 @DATASETS.register_module()

@@ -2,10 +2,11 @@
 from collections.abc import Iterator
 from typing import Optional
 
-from mmengine.dist import all_gather_object, get_world_size
+import torch
+from mmengine.dist import all_gather_object, broadcast_object_list, get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from torch.utils.data import Dataset
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader, Dataset
 
 from mmc2v.registry import HOOKS
 
@@ -23,19 +24,52 @@ class EpochRandomnessHook(Hook):
     """Tells data sets and samplers the epoch and the run's seed, so that resuming is exact.
 
     After a resume the runner has the seed of the checkpoint, which samplers built before do not.
+    In loops without epochs a pass over the data counts as one.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Pass on ``runner.epoch`` and ``runner.seed`` before the loader starts its workers."""
+        """Pass them on before the loader starts its workers."""
+        self._tell(runner, max(runner.epoch, self._passes(runner, runner.iter)))
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Count passes where the loop has no epochs."""
+        if self._passes(runner, runner.iter + 1) > self._passes(runner, runner.iter):
+            self._tell(runner, self._passes(runner, runner.iter + 1))
+
+    @staticmethod
+    def _passes(runner: Runner, iterations: int) -> int:
+        has_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        return 0 if has_epochs else iterations // len(runner.train_dataloader)
+
+    @staticmethod
+    def _tell(runner: Runner, epoch: int) -> None:
+        seed = [runner.seed]
+        broadcast_object_list(seed)  # diff_rank_seed gives every rank another
         loader = runner.train_dataloader
         for dataset in _datasets(loader.dataset):
             if hasattr(dataset, 'set_epoch'):
-                dataset.set_epoch(runner.epoch, runner.seed)
+                dataset.set_epoch(epoch, seed[0])
         for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
             if hasattr(sampler, 'seed'):
-                sampler.seed = runner.seed
+                sampler.seed = seed[0]
+
+
+def refuse_empty_epoch(loader: DataLoader) -> int:
+    """Return the batch size of one rank.
+
+    Raises:
+        ValueError: If an epoch has no batch.
+    """
+    batch_size = loader.batch_size or loader.batch_sampler.batch_size
+    if len(loader) == 0:
+        raise ValueError(
+            f'an epoch has no batch: {len(loader.dataset)} items on {get_world_size()} ranks do '
+            f'not fill one batch of {batch_size} each. Lower train_dataloader.batch_size or add '
+            'data')
+    return batch_size
 
 
 @HOOKS.register_module()
@@ -53,30 +87,26 @@ class ContrastiveBatchHook(Hook):
         self.recipe_batch_size = recipe_batch_size
 
     def before_train(self, runner: Runner) -> None:
-        """Compare.
-
-        Raises:
-            ValueError: If an epoch has no batch.
-        """
-        loader, ranks = runner.train_dataloader, get_world_size()
-        own = loader.batch_size or loader.batch_sampler.batch_size
-        if len(loader) == 0:
-            raise ValueError(
-                f'an epoch has no batch: {len(loader.dataset)} items on {ranks} ranks do not fill '
-                f'one batch of {own} each. Lower train_dataloader.batch_size or add data')
+        """Compare; see :func:`refuse_empty_epoch`."""
+        own, ranks = refuse_empty_epoch(runner.train_dataloader), get_world_size()
         recipe = self.recipe_batch_size or runner.cfg.get('auto_scale_lr', {}).get(
             'base_batch_size')
         if recipe and own * ranks != recipe:
-            runner.logger.warning(self._advice(own, ranks, recipe))
+            runner.logger.warning(
+                f'the contrastive batch is {own} x {ranks} ranks = {own * ranks}, the recipe '
+                f'expects {recipe}: {self._advice(own, ranks, recipe)}')
 
     @staticmethod
     def _advice(own: int, ranks: int, recipe: int) -> str:
-        advice = (f'the contrastive batch is {own} x {ranks} ranks = {own * ranks}, the recipe '
-                  f'expects {recipe}: here --cfg-options train_dataloader.batch_size='
-                  f'{-(-recipe // ranks)} gets there')
-        return advice if recipe % own else (
-            f'{advice}, or {recipe // own} processes: bash tools/dist_train.sh CONFIG '
-            f'{recipe // own}')
+        """Name the options that get there on this machine."""
+        options = []
+        if recipe % ranks == 0:
+            options.append(f'--cfg-options train_dataloader.batch_size={recipe // ranks} gets '
+                           'there here')
+        if recipe % own == 0 and 1 < recipe // own <= torch.cuda.device_count():
+            options.append(f'bash tools/dist_train.sh CONFIG {recipe // own} gets there on the '
+                           'GPUs of this machine')
+        return ', or '.join(options) or f'use a number of ranks that divides {recipe}'
 
 
 @HOOKS.register_module()

@@ -60,11 +60,11 @@ def processes(config: Config) -> Iterator[None]:
                        find_unused_parameters=config.get('find_unused_parameters', False))
         config.model_wrapper_cfg = dict({**wrapper, **(config.get('model_wrapper_cfg') or {})},
                                         device_ids=None)
-    try:
-        yield
-    finally:
-        if is_distributed():
-            torch.distributed.destroy_process_group()
+    yield
+    # Not after an error: the other ranks may be waiting in a collective, and a process that waits
+    # for them to join in would keep the launcher from ending them.
+    if is_distributed():
+        torch.distributed.destroy_process_group()
 
 
 def build_runner(config: Config) -> Runner:

@@ -60,7 +60,14 @@ class CLIP2Video(BaseModel):
         super().init_weights()
         if self.pretrained is None:
             return names
-        clip = read_clip_weights(self.pretrained, self.text_backbone.arch)
+        archs = [part.arch for part in (self.text_backbone, self.backbone)
+                 if hasattr(part, 'arch')]
+        if not archs:
+            raise ValueError(f"pretrained='{self.pretrained}' needs a CLIP tower to load it")
+        if archs[0] != archs[-1]:
+            raise ValueError(f"'{self.pretrained}' holds weights of both towers, which must have "
+                             f'one arch; text_backbone has {archs[0]}, backbone has {archs[-1]}')
+        clip = read_clip_weights(self.pretrained, archs[0])
         known = set()
         for prefix, part in self.named_modules():
             if hasattr(part, 'init_from_clip'):
@@ -69,6 +76,11 @@ class CLIP2Video(BaseModel):
         print_log(f"{len(known)} parameters start from '{self.pretrained}', {len(random)} at "
                   f'random: {random}', logger='current')
         return random
+
+    def _dump_init_info(self) -> None:
+        """Leave out MMEngine's list, which does not know of CLIP weights."""
+        if self.pretrained is None:
+            super()._dump_init_info()
 
     def encode_video(self, frames: Tensor, frame_mask: Optional[Tensor] = None) -> Tensor:
         """Embed videos.

@@ -42,6 +42,8 @@ def clip_config(arch: Union[str, dict]) -> dict:
     towers = {*config.get('vision_cfg', {}), *config.get('text_cfg', {})}
     if towers & {'timm_model_name', 'hf_model_name'} or config.pop('custom_text', False):
         raise ValueError(f"'{arch}' is not a CLIP model with open_clip's own two towers")
+    if isinstance(config.get('vision_cfg', {}).get('layers'), (list, tuple)):
+        raise ValueError(f"'{arch}' is a ResNet; this needs a CLIP with a vision transformer")
     needed, optional = {'embed_dim', 'vision_cfg', 'text_cfg'}, {'quick_gelu'}
     if needed - set(config) or set(config) - needed - optional:
         raise ValueError(f'arch={arch} must have the keys {sorted(needed)} and may have '

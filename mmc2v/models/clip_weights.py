@@ -1,5 +1,4 @@
 """Reads CLIP weights from a file or through open_clip, exactly and without running code."""
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,10 +58,15 @@ def _download(tag: str, arch: Union[str, dict]) -> tuple[Path, Optional[bool]]:
             ", or set pretrained='openai' with a '-quickgelu' architecture to download weights")
     _check_activation(tag, arch, source.get('quick_gelu', False))  # before the download
     # The processes of a node share one cache, and open_clip does not lock it.
-    lock = Path(tempfile.gettempdir()) / f'mmc2v_{arch}_{tag}.lock'.replace('/', '_')
+    lock = Path(torch.hub.get_dir()) / f'mmc2v_{arch}_{tag}.lock'.replace('/', '_')
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        return _fetch(source, tag, arch), source.get('quick_gelu', False)
+
+
+def _fetch(source: Mapping, tag: str, arch: str) -> Path:
     try:
-        with FileLock(lock):
-            return Path(download_pretrained(source)), source.get('quick_gelu', False)
+        return Path(download_pretrained(source))
     except Exception as error:  # each of its back ends has errors of its own
         places = [source.get('url'), source.get('hf_hub') and f"the hub's {source['hf_hub']}"]
         raise ConnectionError(
@@ -87,6 +91,8 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
                          f'{str(error).splitlines()[0] if str(error) else error}). Expected are a '
                          'TorchScript archive, a state dict or safetensors; fetch it again if it '
                          'is damaged') from error
+    if not isinstance(state, Mapping):
+        raise ValueError(f'{path} holds a {type(state).__name__}, not CLIP weights')
     state = state.get('state_dict', state)
     state = {key.removeprefix('module.'): value for key, value in state.items()}
     is_openai = all(key in state for key in _OPENAI_SCALARS)

@@ -16,9 +16,15 @@ from .transformer import MaskedTransformer
 
 @MODELS.register_module()
 class IdentityDifference(BaseModule):
-    """Difference tokens are the differences of frame embeddings as they are."""
+    """Difference tokens are the differences of frame embeddings as they are.
 
-    def __init__(self, embed_dim: int, init_cfg: Optional[dict] = None) -> None:
+    Args:
+        embed_dim (int): Width D; like num_heads not used, but every encoder is built alike.
+        num_heads (int, optional): Not used.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: Optional[int] = None,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
 
     def forward(self, differences: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
@@ -32,9 +38,11 @@ class MLPDifference(BaseModule):
 
     Args:
         embed_dim (int): Width D.
+        num_heads (int, optional): Not used, but every encoder is built alike.
     """
 
-    def __init__(self, embed_dim: int, init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, embed_dim: int, num_heads: Optional[int] = None,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.projection = nn.Parameter(torch.randn(embed_dim, embed_dim) * embed_dim ** -0.5)
         self.norm = nn.LayerNorm(embed_dim)
@@ -58,7 +66,7 @@ class AttentionDifference(BaseModule):
     Args:
         embed_dim (int): Width D.
         num_layers (int): Transformer blocks. Defaults to 1.
-        num_heads (int, optional): Attention heads. Defaults to D / 64.
+        num_heads (int, optional): Attention heads. Defaults to D / 64, at least 1.
     """
 
     def __init__(self, embed_dim: int, num_layers: int = 1, num_heads: Optional[int] = None,

@@ -19,7 +19,7 @@ class _LocalBranch(BaseModule):
     Args:
         embed_dim (int): Width D.
         num_layers (int): Transformer blocks. Defaults to 1.
-        num_heads (int, optional): Attention heads. Defaults to D / 64.
+        num_heads (int, optional): Attention heads. Defaults to D / 64, at least 1.
     """
 
     needs_differences = False

@@ -35,10 +35,12 @@ class TemporalTransformer(BaseModule):
         embed_dim (int): Width D.
         num_layers (int): Transformer blocks. Defaults to 4.
         max_frames (int): Number of positions. Defaults to 77, CLIP's text positions.
-        num_heads (int, optional): Attention heads. Defaults to D / 64.
+        num_heads (int, optional): Attention heads. Defaults to D / 64, at least 1.
         local_branch (dict | nn.Module, optional): What is appended to the raw frames for the
             alignment block. Defaults to nothing.
     """
+
+    has_differences = False  # whether there are difference tokens for a local branch to read
 
     def __init__(self, embed_dim: int, num_layers: int = 4, max_frames: int = 77,
                  num_heads: Optional[int] = None, local_branch: Optional[Part] = None,
@@ -51,8 +53,7 @@ class TemporalTransformer(BaseModule):
         self.transformer = MaskedTransformer(embed_dim, num_layers, num_heads)
         self.local_branch = local_branch and build_part(
             local_branch, embed_dim=embed_dim, num_heads=num_heads)
-        if getattr(self.local_branch, 'needs_differences', False) and not hasattr(
-                self, 'interleave'):
+        if getattr(self.local_branch, 'needs_differences', False) and not self.has_differences:
             raise ValueError(
                 f'{type(self.local_branch).__name__} reads difference tokens, which '
                 f'{type(self).__name__} has not; use TemporalDifferenceBlock or FrameLocalBranch')
@@ -122,16 +123,20 @@ class TemporalDifferenceBlock(TemporalTransformer):
         embed_dim (int): Width D.
         difference_encoder (dict | nn.Module): Makes tokens of frame differences. Defaults to
             :class:`AttentionDifference`.
+        num_heads (int, optional): Attention heads, also of the parts. Defaults to D / 64.
         **kwargs: See :class:`TemporalTransformer`.
     """
 
+    has_differences = True
+
     def __init__(self, embed_dim: int, difference_encoder: Optional[Part] = None,
-                 **kwargs) -> None:
-        super().__init__(embed_dim, **kwargs)
+                 num_heads: Optional[int] = None, **kwargs) -> None:
+        super().__init__(embed_dim, num_heads=num_heads, **kwargs)
         self.type_embedding = nn.Embedding(2, embed_dim)  # row 0: difference, row 1: frame
         nn.init.normal_(self.type_embedding.weight, std=0.01)
         self.difference_encoder = build_part(
-            difference_encoder or dict(type='mmc2v.AttentionDifference'), embed_dim=embed_dim)
+            difference_encoder or dict(type='mmc2v.AttentionDifference'), embed_dim=embed_dim,
+            num_heads=num_heads)
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Also start the two types from CLIP's first two text positions."""

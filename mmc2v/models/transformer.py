@@ -20,7 +20,7 @@ class MaskedTransformer(Transformer):
     Args:
         embed_dim (int): Width D of tokens.
         num_layers (int): Number of blocks.
-        num_heads (int, optional): Attention heads. Defaults to D / 64, as in CLIP.
+        num_heads (int, optional): Attention heads. Defaults to D / 64 as in CLIP, at least 1.
 
     Raises:
         ValueError: If D is not a multiple of the number of heads.

@@ -95,6 +95,12 @@ def test_direction_shows_in_the_frames():
 
 def test_written_once_and_nothing_is_overwritten(data, tmp_path):
     assert not write_moving_shapes(data, MovingShapes(num_train=24))
+    with pytest.raises(ValueError, match="'num_train': 24.*--overwrite"):
+        write_moving_shapes(data, MovingShapes(num_train=25))
+    small = [MovingShapes(num_train=n, num_test_pairs=1) for n in (1, 2)]
+    assert write_moving_shapes(tmp_path / 'mine', small[0])
+    assert write_moving_shapes(tmp_path / 'mine', small[1], overwrite=True)
+    assert len(read(tmp_path / 'mine', 'train')) == 2
     (tmp_path / 'precious').mkdir()
     (tmp_path / 'precious' / 'thesis.tex').write_text('x')
     with pytest.raises(ValueError, match='precious.*no moving-shapes data set'):

@@ -120,6 +120,8 @@ def test_short_clip_keeps_all_frames_and_says_how_many_the_model_takes():
 
 
 def test_wrong_numbers_are_refused():
+    with pytest.raises(ValueError, match='jitter=True is for training'):
+        SampleGridFrames(jitter=True).transform(dict(frame_times=np.arange(9) / 5, duration=1.8))
     with pytest.raises(ValueError, match='at least 1'):
         SampleGridFrames(num_frames=0)
     with pytest.raises(ValueError, match='fps positive'):

@@ -187,10 +187,15 @@ def test_global_generators_are_restored():
     import random
     random.seed(1)
     np.random.seed(1)
-    expected = random.Random(1).random(), np.random.RandomState(1).rand()
-    with global_randomness(np.random.default_rng(0)):
-        random.random(), np.random.rand()
-    assert (random.random(), np.random.rand()) == expected
+    torch.manual_seed(1)
+    expected = random.Random(1).random(), np.random.RandomState(1).rand(), torch.rand(1)
+    torch.manual_seed(1)
+    drawn = []
+    for _ in range(2):
+        with global_randomness(np.random.default_rng(0)):
+            drawn.append((random.random(), np.random.rand(), torch.rand(1)))
+    assert drawn[0] == drawn[1] != expected
+    assert (random.random(), np.random.rand(), torch.rand(1)) == expected
 
 
 def test_dataset_is_found_from_every_scope(folder):

@@ -73,5 +73,7 @@ def test_unknown_architectures_are_refused():
         clip_config('ViT-B-33')
     with pytest.raises(ValueError, match='own two towers'):
         clip_config('ViT-B-16-SigLIP')
+    with pytest.raises(ValueError, match='ResNet'):
+        clip_config('RN50')
     with pytest.raises(ValueError, match='quick_jelu'):
         clip_config(dict(ARCH, quick_jelu=True))

@@ -170,3 +170,18 @@ def test_logit_scale_starts_from_clip_or_from_its_default(clip, tmp_path):
     model.init_weights()
     assert model.head.logit_scale.item() == pytest.approx(4.2)
     assert MODELS.build(model_config()).head.logit_scale.item() == pytest.approx(np.log(1 / 0.07))
+
+
+def test_one_tower_of_another_architecture_is_refused(clip, tmp_path):
+    """Shapes are equal with GELU and QuickGELU: nothing else would notice."""
+    torch.save(clip, tmp_path / 'clip.pt')
+    config = model_config('mean', pretrained=str(tmp_path / 'clip.pt'))
+    config['backbone']['arch'] = dict(ARCH, quick_gelu=False)
+    with pytest.raises(ValueError, match='must have one arch'):
+        MODELS.build(config).init_weights()
+
+
+def test_file_of_something_else_is_refused(tmp_path):
+    torch.save(torch.zeros(3), tmp_path / 'tensor.pt')
+    with pytest.raises(ValueError, match='holds a Tensor, not CLIP weights'):
+        read_clip_weights(str(tmp_path / 'tensor.pt'), ARCH)

@@ -8,7 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmc2v.models import gather_pairs, symmetric_cross_entropy
 
-from ..tiny import NECKS, batch, build_model
+from ..tiny import batch, build_model, combinations
 
 
 def test_symmetric_cross_entropy_by_hand():
@@ -72,11 +72,6 @@ def test_gradients_of_features_and_scale_equal_one_process(world_size, tmp_path)
     scale = torch.stack([own[3] for own in ranks]).mean()
     torch.testing.assert_close(scale, head.logit_scale.grad, atol=1e-12, rtol=1e-9)
     assert scale.abs() > 0
-
-
-def combinations():
-    return [(neck, alignment) for neck in NECKS for alignment in (True, False)
-            if alignment or neck == 'mean' or neck.endswith('none')]
 
 
 def models_worker(rank, world_size, folder):

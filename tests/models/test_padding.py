@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from ..tiny import NECKS, batch, build_model
+from ..tiny import batch, build_model, combinations
 
 VALID = [5, 1, 2, 4]  # beside a full clip, the shortest ones
 
@@ -20,13 +20,6 @@ def gradients(model, inputs):
     sum(value for key, value in model(inputs, mode='loss').items() if 'loss' in key).backward()
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters()
             if parameter.grad is not None}
-
-
-def combinations():
-    for neck in NECKS:
-        yield neck, True
-        if neck == 'mean' or neck.endswith('none'):
-            yield neck, False
 
 
 @pytest.mark.parametrize(('neck', 'alignment'), combinations())

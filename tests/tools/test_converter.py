@@ -91,6 +91,9 @@ def test_what_is_no_checkpoint_is_refused(prepared):
     _, folder = prepared
     with pytest.raises(FileNotFoundError, match='nothing.bin'):
         run(folder, folder / 'nothing.bin')
+    torch.save(torch.zeros(2), folder / 'tensor.bin')
+    with pytest.raises(ValueError, match='no state dict but a Tensor'):
+        run(folder, folder / 'tensor.bin')
     torch.save(dict(epoch=3, a=torch.zeros(1)), folder / 'odd.bin')
     with pytest.raises(ValueError, match=r"\['epoch'\] are not tensors"):
         run(folder, folder / 'odd.bin')

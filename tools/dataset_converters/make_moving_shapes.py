@@ -16,9 +16,11 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=Path('data/moving_shapes'))
     for field in fields(MovingShapes):
         parser.add_argument(f'--{field.name.replace("_", "-")}', type=int, default=field.default)
+    parser.add_argument('--overwrite', action='store_true',
+                        help='replace moving shapes that were made with other numbers')
     args = vars(parser.parse_args())
-    out = args.pop('out')
-    written = write_moving_shapes(out, MovingShapes(**args))
+    out, overwrite = args.pop('out'), args.pop('overwrite')
+    written = write_moving_shapes(out, MovingShapes(**args), overwrite)
     print(f'{out}: {"written" if written else "already there, unchanged"}')
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
 from torch import Tensor
 
 import mmc2v  # noqa: F401  (mends the environment before the first registry lookup)
@@ -66,6 +67,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         raise ValueError(f'{path} cannot be read as a checkpoint without running code from it: '
                          f'{type(error).__name__}: {error}') from error
+    if not isinstance(state, Mapping):
+        raise ValueError(f'{path} is no state dict but a {type(state).__name__}')
     not_tensors = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if not_tensors:
         raise ValueError(f'{path} is no state dict: {not_tensors[:3]} are not tensors')
@@ -127,6 +130,7 @@ def main(argv: Sequence[str]) -> list[str]:
     config = Config.fromfile(args.config)
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)
+    init_default_scope(config.get('default_scope', 'mmaction'))
     with torch.device('meta'):  # names and shapes are enough
         expected = MODELS.build(config.model).state_dict()
     state = read_checkpoint(args.src)

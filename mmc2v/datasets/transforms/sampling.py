@@ -81,6 +81,8 @@ class SampleGridFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Choose ``frame_inds`` of one video."""
+        if self.jitter and 'rng' not in results:
+            raise ValueError('jitter=True is for training; the data set is in test_mode')
         grid = grid_to_frames(results['frame_times'], results['duration'], self.fps)
         chosen = choose_grid_frames(len(grid), self.num_frames, self.divisor,
                                     results['rng'] if self.jitter else None)
