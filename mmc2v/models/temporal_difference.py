@@ -75,7 +75,8 @@ class TemporalTransformer(BaseModule):
         if positions.shape[1] != expected[1] or positions.shape[0] < expected[0]:
             raise ValueError(
                 f"frame positions {expected} start from CLIP's text positions "
-                f'{tuple(positions.shape)}: set max_frames to at most {positions.shape[0]}')
+                f'{tuple(positions.shape)}: set max_frames to at most {positions.shape[0]} and '
+                f'embed_dim to {positions.shape[1]}')
         self.position_embedding.weight.data.copy_(positions[:expected[0]])
         return {'position_embedding.weight'}
 
