@@ -15,7 +15,13 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
-from mmc2v.engine.launch import add_common_arguments, build_runner, load_config, processes
+from mmc2v.engine.launch import (
+    add_common_arguments,
+    build_runner,
+    end_processes,
+    load_config,
+    start_processes,
+)
 from mmc2v.evaluation import format_table
 
 
@@ -81,18 +87,19 @@ def main() -> dict[str, float]:
     args = parse_args()
     config = load_config(args)
     add_outputs(config, args)
-    with processes(config):
-        runner = build_runner(config)
-        if args.checkpoint is None:
-            start_from_pretrained(runner)
-        else:
-            load_weights(runner, args.checkpoint)
-        metrics = runner.test()
-        if is_main_process():
-            print(format_table(metrics), flush=True)
-            if args.out is not None:
-                args.out.parent.mkdir(parents=True, exist_ok=True)
-                args.out.write_text(json.dumps(metrics, indent=1) + '\n')
+    start_processes(config)
+    runner = build_runner(config)
+    if args.checkpoint is None:
+        start_from_pretrained(runner)
+    else:
+        load_weights(runner, args.checkpoint)
+    metrics = runner.test()
+    if is_main_process():
+        print(format_table(metrics), flush=True)
+        if args.out is not None:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(json.dumps(metrics, indent=1) + '\n')
+    end_processes(runner)
     return metrics
 
 

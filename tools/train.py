@@ -11,7 +11,13 @@ from mmengine.runner import find_latest_checkpoint
 
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
 from mmc2v.engine.hooks import refuse_empty_epoch
-from mmc2v.engine.launch import add_common_arguments, build_runner, load_config, processes
+from mmc2v.engine.launch import (
+    add_common_arguments,
+    build_runner,
+    end_processes,
+    load_config,
+    start_processes,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,11 +79,12 @@ def main() -> None:
     given = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed or None,
                  deterministic=args.deterministic or None)
     config.randomness = {**randomness, **{k: v for k, v in given.items() if v is not None}}
-    with processes(config):
-        runner = build_runner(config)
-        # schedulers counted in iterations would fail on it with a riddle
-        refuse_empty_epoch(runner.train_loop.dataloader)
-        runner.train()
+    start_processes(config)
+    runner = build_runner(config)
+    # schedulers counted in iterations would fail on it with a riddle
+    refuse_empty_epoch(runner.train_loop.dataloader)
+    runner.train()
+    end_processes(runner)
 
 
 if __name__ == '__main__':

@@ -1,13 +1,13 @@
 """What the training and test scripts share: a config from the command line, and processes."""
 import argparse
+import gc
 import os
 import os.path as osp
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_distributed
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 
@@ -38,9 +38,8 @@ def load_config(args: argparse.Namespace) -> Config:
     return config
 
 
-@contextmanager
-def processes(config: Config) -> Iterator[None]:
-    """Start the process group where MMEngine would fail, and end it.
+def start_processes(config: Config) -> None:
+    """Start the process group where MMEngine would fail.
 
     MMEngine's launcher asks CUDA for a device. On a machine without one, torchrun's processes
     talk by gloo and the model wrapper must not name a device.
@@ -51,20 +50,37 @@ def processes(config: Config) -> Iterator[None]:
     Raises:
         ValueError: If a launcher other than pytorch is used without a GPU.
     """
-    if config.launcher != 'none' and not torch.cuda.is_available():
-        if config.launcher != 'pytorch':
-            raise ValueError(f"launcher='{config.launcher}' needs GPUs; on CPUs use "
-                             'tools/dist_train.sh, which launches by torchrun')
-        torch.distributed.init_process_group('gloo')
-        wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
-                       find_unused_parameters=config.get('find_unused_parameters', False))
-        config.model_wrapper_cfg = dict({**wrapper, **(config.get('model_wrapper_cfg') or {})},
-                                        device_ids=None)
-    yield
-    # Not after an error: the other ranks may be waiting in a collective, and a process that waits
-    # for them to join in would keep the launcher from ending them.
-    if is_distributed():
-        torch.distributed.destroy_process_group()
+    if config.launcher == 'none' or torch.cuda.is_available():
+        return
+    if config.launcher != 'pytorch':
+        raise ValueError(f"launcher='{config.launcher}' needs GPUs; on CPUs use "
+                         'tools/dist_train.sh, which launches by torchrun')
+    torch.distributed.init_process_group('gloo')
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
+                   find_unused_parameters=config.get('find_unused_parameters', False))
+    config.model_wrapper_cfg = dict({**wrapper, **(config.get('model_wrapper_cfg') or {})},
+                                    device_ids=None)
+
+
+def end_processes(runner: Runner) -> None:
+    """End the process group, after success.
+
+    Not after an error: the other ranks may be waiting in a collective, and a process that waits
+    for them to join in would keep the launcher from ending them.
+
+    The last to let go of a gloo group waits for its threads. The reducer of a distributed model
+    does so while it holds Python's lock, which those threads may want, and both would wait for
+    ever. So the model is unwrapped first.
+
+    Args:
+        runner (Runner): Whose model is unwrapped, in place.
+    """
+    if not is_distributed():
+        return
+    if is_model_wrapper(runner.model):
+        runner.model = runner.model.module
+        gc.collect()
+    torch.distributed.destroy_process_group()
 
 
 def build_runner(config: Config) -> Runner:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmc2v.engine import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
 
-from ..tiny import run_config, write_dataset
+from ..tiny import run_config, spawn, write_dataset
 
 
 class Log:
@@ -146,8 +146,7 @@ def seeds_worker(rank, world_size, folder):
 
 def test_ranks_share_the_data_also_with_different_seeds(tmp_path):
     import torch
-    import torch.multiprocessing as mp
-    mp.spawn(seeds_worker, (2, tmp_path), 2)
+    spawn(seeds_worker, 2, tmp_path)
     assert sorted(torch.load(tmp_path / '0.pt') + torch.load(tmp_path / '1.pt')) == list(range(20))
 
 
@@ -182,6 +181,5 @@ def stopping_worker(rank, world_size, folder):
 
 
 def test_all_ranks_stop_together_with_the_whole_list(tmp_path):
-    import torch.multiprocessing as mp
-    mp.spawn(stopping_worker, (2, tmp_path), 2)
+    spawn(stopping_worker, 2, tmp_path)
     assert {'0', '1'} <= {path.name for path in tmp_path.iterdir()}

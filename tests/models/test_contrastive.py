@@ -1,14 +1,15 @@
 """The loss: one process by hand, and two processes equal to one with the whole batch."""
+import gc
+
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from mmc2v.models import gather_pairs, symmetric_cross_entropy
 
-from ..tiny import batch, build_model, combinations
+from ..tiny import batch, build_model, combinations, spawn
 
 
 def test_symmetric_cross_entropy_by_hand():
@@ -57,7 +58,7 @@ def features_worker(rank, world_size, folder):
 @pytest.mark.parametrize('world_size', [2, 3])
 def test_gradients_of_features_and_scale_equal_one_process(world_size, tmp_path):
     """Data parallelism averages over ranks: the mean of what ranks get is the whole's gradient."""
-    mp.spawn(features_worker, (world_size, str(tmp_path)), world_size)
+    spawn(features_worker, world_size, str(tmp_path))
     ranks = [torch.load(tmp_path / f'{rank}.pt') for rank in range(world_size)]
     head, text, video = head_and_features()
     text.requires_grad_()
@@ -92,11 +93,13 @@ def models_worker(rank, world_size, folder):
             for name, parameter in model.named_parameters()}
     if rank == 0:
         torch.save(result, f'{folder}/all.pt')
+    del model, loss  # see end_processes: the reducer must not be the last to hold the group
+    gc.collect()
     dist.destroy_process_group()
 
 
 def test_every_combination_trains_on_two_processes_as_on_one(tmp_path):
-    mp.spawn(models_worker, (2, str(tmp_path)), 2)
+    spawn(models_worker, 2, str(tmp_path))
     distributed = torch.load(tmp_path / 'all.pt')
     assert len(distributed) == len(combinations())
     for neck, alignment in combinations():
@@ -121,5 +124,5 @@ def unequal_worker(rank, world_size, folder):
 
 
 def test_unequal_batches_are_an_error_not_a_hang(tmp_path):
-    mp.spawn(unequal_worker, (2, tmp_path), 2)
+    spawn(unequal_worker, 2, tmp_path)
     assert {'0', '1'} <= {path.name for path in tmp_path.iterdir()}

@@ -64,7 +64,7 @@ def test_epochs_jitter_differently_in_that_run(data, tmp_path):
 def command(*args, env=None, check=True):
     """Run a command in the project's root with this Python; return what it printed."""
     done = subprocess.run([str(arg) for arg in args], capture_output=True, text=True, cwd=ROOT,
-                          check=False, env={**os.environ, 'PYTHON': sys.executable,
+                          check=False, timeout=300, env={**os.environ, 'PYTHON': sys.executable,
                                             'OMP_NUM_THREADS': '1', **(env or {})})
     output = done.stdout + done.stderr
     assert (done.returncode == 0) == check, output[-6000:]
