@@ -44,6 +44,18 @@ def test_test_set_is_distinct_pairs(data):
     assert sorted(groups.values()) == sorted(f'pair {i // 2}' for i in range(len(captions)))
 
 
+def test_training_groups_are_the_descriptions(data):
+    """The batch sampler keeps items of one group apart."""
+    captions, groups = read(data, 'train'), read(data, 'train_groups')
+    for name, (caption,) in captions.items():
+        assert any(caption in {d.caption(i) for i in range(len(PHRASINGS))}
+                   and groups[name] == ' '.join(d) for d in DESCRIPTIONS), name
+    from mmengine.config import Config
+    loader = Config.fromfile(ROOT / 'configs' / 'clip2video_moving_shapes.py').train_dataloader
+    assert loader.batch_sampler.type == 'mmc2v.DistinctGroupBatchSampler'
+    assert loader.dataset.group_file == 'train_groups.json'
+
+
 def test_every_twin_is_its_partner_reversed_bit_for_bit(data):
     """Through the config's own pipeline: what the model sees."""
     from mmengine.config import Config
