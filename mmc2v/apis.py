@@ -41,12 +41,26 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
     if checkpoint is not None:
         load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     else:
-        random = model.init_weights()
-        if random:
-            raise ValueError(f'without a checkpoint {len(random)} parameters would be random: '
-                             f'{random[:4]}')
+        start_from_pretrained(model)
     model.cfg = config
     return model.to(device).eval()
+
+
+def start_from_pretrained(model: nn.Module) -> None:
+    """Take the weights that training would start from.
+
+    Args:
+        model (nn.Module): Built, not wrapped.
+
+    Raises:
+        ValueError: If some of them would be random, or the model cannot say.
+    """
+    random = model.init_weights()
+    if random is None or random:
+        examples = f': {random[:4]} and so on, {len(random)} in all' if random else ''
+        raise ValueError(f'without a checkpoint these parameters would be random{examples}. Give '
+                         'a checkpoint, or a config whose parts all start from CLIP weights '
+                         '(model.pretrained, no alignment block)')
 
 
 def _steps(model: nn.Module, for_text: bool) -> Compose:

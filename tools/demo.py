@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from mmengine.runner import find_latest_checkpoint
+
 from mmc2v.datasets.moving_shapes import MovingShapes
 from mmc2v.evaluation import format_table
 
@@ -42,7 +44,7 @@ def train_and_test(config: str, out: Path, seconds: dict[str, float]) -> dict[st
     name = Path(config).stem
     work_dir = out / name
     seconds[f'{name}/train'] = run('train.py', config, '--work-dir', str(work_dir))
-    checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
+    checkpoint = find_latest_checkpoint(str(work_dir))
     seconds[f'{name}/test'] = run(
         'test.py', config, checkpoint, '--work-dir', str(work_dir / 'test'),
         '--show-dir', str(work_dir), '--out', str(work_dir / 'metrics.json'))
@@ -57,7 +59,7 @@ def summary(results: dict[str, dict[str, float]], out: Path) -> list[str]:
     lines += [blind_bound(2 * MovingShapes.num_test_pairs), '']
     for name in results:
         work_dir = out / name
-        checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
+        checkpoint = find_latest_checkpoint(str(work_dir))
         log = max(work_dir.glob('*/*.log'))
         lines += [f'checkpoint  {os.path.relpath(checkpoint)}', f'log         {log}',
                   f'picture     {work_dir / "retrieval.png"}']

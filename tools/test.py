@@ -15,9 +15,10 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
+from mmc2v.apis import start_from_pretrained
 from mmc2v.engine.launch import (
-    add_common_arguments,
     build_runner,
+    common_parser,
     end_processes,
     load_config,
     start_processes,
@@ -27,14 +28,11 @@ from mmc2v.evaluation import format_table
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser = common_parser(__doc__)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument('--out', type=Path, help='write the metrics to this JSON file')
     parser.add_argument('--dump', help='dump predictions to this .pkl file')
     parser.add_argument('--show-dir', help='draw queries and their best videos into this folder')
-    add_common_arguments(parser)
     return parser.parse_intermixed_args()  # options may stand between config and checkpoint
 
 
@@ -65,23 +63,6 @@ def load_weights(runner: Runner, checkpoint: str) -> None:
             from error
 
 
-def start_from_pretrained(runner: Runner) -> None:
-    """Take the weights that training would start from.
-
-    Raises:
-        ValueError: If some of them would be random.
-    """
-    model = getattr(runner.model, 'module', runner.model)
-    random = model.init_weights()
-    if random is None or random:
-        examples = f': {random[:4]} and so on, {len(random)} in all' if random else ''
-        raise ValueError(f'without a checkpoint these parameters would be random{examples}. Give '
-                         'a checkpoint, or a config whose parts all start from CLIP weights '
-                         '(model.pretrained, no alignment block)')
-    runner.logger.info(f"no checkpoint given: evaluating the CLIP weights '{model.pretrained}' as "
-                       'training would start from them')
-
-
 def main() -> dict[str, float]:
     """Test as the command line says."""
     args = parse_args()
@@ -90,7 +71,10 @@ def main() -> dict[str, float]:
     start_processes(config)
     runner = build_runner(config)
     if args.checkpoint is None:
-        start_from_pretrained(runner)
+        model = getattr(runner.model, 'module', runner.model)
+        start_from_pretrained(model)
+        runner.logger.info(f"no checkpoint given: evaluating the CLIP weights '{model.pretrained}' "
+                           'as training would start from them')
     else:
         load_weights(runner, args.checkpoint)
     metrics = runner.test()

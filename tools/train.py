@@ -12,8 +12,8 @@ from mmengine.runner import find_latest_checkpoint
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
 from mmc2v.engine.hooks import refuse_empty_epoch
 from mmc2v.engine.launch import (
-    add_common_arguments,
     build_runner,
+    common_parser,
     end_processes,
     load_config,
     start_processes,
@@ -22,9 +22,7 @@ from mmc2v.engine.launch import (
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser = common_parser(__doc__)
     parser.add_argument('--resume', nargs='?', const='auto',
                         help='go on from a checkpoint; without a path, from the latest in the '
                         'work dir')
@@ -38,7 +36,6 @@ def parse_args() -> argparse.Namespace:
                         help='give every rank a seed of its own')
     parser.add_argument('--deterministic', action='store_true',
                         help='let cuDNN use deterministic algorithms alone')
-    add_common_arguments(parser)
     return parser.parse_args()
 
 

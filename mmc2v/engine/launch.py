@@ -11,8 +11,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that training and testing have in common with MMAction2's scripts."""
+def common_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser of what training and testing have in common with MMAction2's scripts."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder for logs and results; '
                         'default ./work_dirs/<name of the config>')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
@@ -22,6 +25,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
                         help='who started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help='set by the launcher')
+    return parser
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -77,13 +77,27 @@ def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[in
     return Ranks(ranks, v2t)
 
 
+def refuse_not_finite(kind: str, embeddings: np.ndarray, names: Sequence) -> None:
+    """Refuse NaN and infinity, which would otherwise become ranks.
+
+    Args:
+        kind (str): What is embedded, for the message.
+        embeddings (np.ndarray): (N, D).
+        names (Sequence): (N,) what to call them.
+
+    Raises:
+        ValueError: With the first name.
+    """
+    wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(wrong):
+        raise ValueError(f'the embeddings of {len(wrong)} {kind}s are NaN or infinite, the first '
+                         f'is {kind} {names[wrong[0]]}; the model has diverged')
+
+
 def _check(text: np.ndarray, video: np.ndarray, text_group: np.ndarray,
            video_group: np.ndarray) -> None:
-    for name, embeddings in (('caption', text), ('video', video)):
-        wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
-        if len(wrong):
-            raise ValueError(f'the embeddings of {len(wrong)} {name}s are NaN or infinite, the '
-                             f'first is {name} {wrong[0]}; the model has diverged')
+    refuse_not_finite('caption', text, range(len(text)))
+    refuse_not_finite('video', video, range(len(video)))
     alone = np.setxor1d(text_group, video_group)
     if len(alone):
         raise ValueError(f'groups {alone[:5].tolist()} lack a video or a caption')

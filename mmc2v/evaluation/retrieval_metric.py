@@ -7,7 +7,7 @@ from mmengine.evaluator import BaseMetric
 
 from mmc2v.registry import METRICS
 
-from .ranks import retrieval_ranks, summarize
+from .ranks import refuse_not_finite, retrieval_ranks, summarize
 
 
 @METRICS.register_module()
@@ -63,7 +63,8 @@ class RetrievalMetric(BaseMetric):
         video = np.stack([result['video'] for result in results])
         text = _share_equal_captions(np.concatenate([result['text'] for result in results]),
                                      [key for result in results for key in result['tokens']])
-        self._refuse_nan(video, results)
+        # before ranking, which knows numbers alone
+        refuse_not_finite('video', video, [result['video_id'] for result in results])
         counts = [len(result['text']) for result in results]
         own = np.arange(len(results))
         ranks = retrieval_ranks(text, video, np.repeat(own, counts), own)
@@ -76,13 +77,6 @@ class RetrievalMetric(BaseMetric):
             for direction, values in zip(('t2v', 'v2t'), ranks):
                 metrics[f'{direction}/{self.group_name}_R1'] = summarize(values)['R1']
         return metrics
-
-    @staticmethod
-    def _refuse_nan(video: np.ndarray, results: list[dict]) -> None:
-        wrong = [results[i]['video_id'] for i in np.flatnonzero(~np.isfinite(video).all(axis=1))]
-        if wrong:
-            raise ValueError(f'the embeddings of {len(wrong)} videos are NaN or infinite, for '
-                             f'example {wrong[:3]}; the model has diverged')
 
     def _groups(self, results: list[dict]) -> np.ndarray:
         names = [result['group'] for result in results]

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens
 
+from .parts import copy_from_clip
+
 # What stands in for the half of a CLIP model that a tower does not need.
 _SMALLEST_VISION = dict(layers=1, width=64, patch_size=32, image_size=32)
 _SMALLEST_TEXT = dict(layers=1, width=64, heads=1, vocab_size=2)
@@ -51,23 +53,6 @@ def clip_config(arch: Union[str, dict]) -> dict:
     return config
 
 
-def _load(module: nn.Module, clip: Mapping[str, Tensor], prefix: str = '') -> set[str]:
-    """Copy CLIP weights of one tower into its module; say what does not fit."""
-    own = module.state_dict()
-    problems = []
-    for name, value in own.items():
-        source = clip.get(prefix + name)
-        if source is None:
-            problems.append(f'{prefix}{name} is missing')
-        elif source.shape != value.shape:
-            problems.append(f'{prefix}{name} is {tuple(source.shape)}, '
-                            f'the architecture has {tuple(value.shape)}')
-    if problems:
-        raise ValueError(f'{len(problems)} tensors do not fit: ' + '; '.join(problems[:3]))
-    module.load_state_dict({name: clip[prefix + name] for name in own})
-    return set(own)
-
-
 @MODELS.register_module()
 class CLIPVisionTower(BaseModule):
     """CLIP's image encoder.
@@ -94,7 +79,7 @@ class CLIPVisionTower(BaseModule):
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Take the image encoder's weights; every parameter is set."""
-        return {f'visual.{name}' for name in _load(self.visual, clip, 'visual.')}
+        return {f'visual.{name}' for name in copy_from_clip(self.visual, clip, 'visual.')}
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images.
@@ -145,7 +130,7 @@ class CLIPTextTower(BaseModule):
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Take the text encoder's weights; every parameter is set."""
-        return _load(self, clip)
+        return copy_from_clip(self, clip)
 
     def forward(self, tokens: Tensor) -> TextTokens:
         """Embed captions.

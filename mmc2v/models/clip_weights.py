@@ -2,7 +2,7 @@
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 import open_clip
 import torch
@@ -34,19 +34,18 @@ def read_clip_weights(pretrained: str, arch: Union[str, dict]) -> dict[str, Tens
         ValueError: If the file cannot be read, or needs QuickGELU where the architecture has GELU
             or the other way round, or is of another architecture.
     """
-    path, quick_gelu = Path(pretrained), None
-    if not path.is_file():
-        path, quick_gelu = _download(pretrained, arch)
-    state, is_openai = _read_file(path)
-    if quick_gelu is None and is_openai:
-        quick_gelu = True
-    _check_activation(pretrained, arch, quick_gelu)
+    if Path(pretrained).is_file():
+        state, is_openai = _read_file(Path(pretrained))
+        if is_openai:
+            _check_activation(pretrained, arch, quick_gelu=True)
+    else:
+        state, _ = _read_file(_download(pretrained, arch))
     _check_architecture(pretrained, arch, state)
     return state
 
 
-def _download(tag: str, arch: Union[str, dict]) -> tuple[Path, Optional[bool]]:
-    """Fetch the file of an open_clip tag; return it and whether its weights need QuickGELU."""
+def _download(tag: str, arch: Union[str, dict]) -> Path:
+    """Fetch the file of an open_clip tag, if its weights fit the architecture's activation."""
     tags = open_clip.list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
     source = get_pretrained_cfg(arch, tag) if tags else {}
     if not source:
@@ -61,7 +60,7 @@ def _download(tag: str, arch: Union[str, dict]) -> tuple[Path, Optional[bool]]:
     lock = Path(torch.hub.get_dir()) / f'mmc2v_{arch}_{tag}.lock'.replace('/', '_')
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        return _fetch(source, tag, arch), source.get('quick_gelu', False)
+        return _fetch(source, tag, arch)
 
 
 def _fetch(source: Mapping, tag: str, arch: str) -> Path:
@@ -107,10 +106,9 @@ def _is_torchscript(path: Path) -> bool:
         return any(name.endswith('constants.pkl') for name in archive.namelist())
 
 
-def _check_activation(pretrained: str, arch: Union[str, dict], quick_gelu: Optional[bool]) -> None:
+def _check_activation(pretrained: str, arch: Union[str, dict], quick_gelu: bool) -> None:
     """Refuse weights trained with the other of the two activations: nothing else would."""
-    own = clip_config(arch).get('quick_gelu', False)
-    if quick_gelu is None or quick_gelu == own:
+    if quick_gelu == clip_config(arch).get('quick_gelu', False):
         return
     needed, present = ('QuickGELU', 'GELU') if quick_gelu else ('GELU', 'QuickGELU')
     if isinstance(arch, str):

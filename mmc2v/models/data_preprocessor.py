@@ -45,12 +45,12 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         inputs = data['inputs']
         batch = {}
         if 'frames' in inputs:
-            frame_mask = torch.stack(list(inputs['frame_mask']))
-            frames = self.cast_data(torch.stack(list(inputs['frames'])))
+            frame_mask = torch.stack(inputs['frame_mask'])
+            frames = self.cast_data(torch.stack(inputs['frames']))
             batch['frame_mask'] = self.cast_data(frame_mask)
             batch['frames'] = self._normalise(frames, batch['frame_mask'])
         if 'tokens' in inputs:
-            tokens = torch.cat(list(inputs['tokens']))
+            tokens = torch.cat(inputs['tokens'])
             batch['tokens'] = self.cast_data(self._trim(tokens))
             batch['captions_per_video'] = [len(caption) for caption in inputs['tokens']]
         return dict(inputs=batch, data_samples=data.get('data_samples'))

@@ -10,6 +10,8 @@ import torch
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 
+from .parts import copy_from_clip
+
 
 class MaskedTransformer(Transformer):
     """CLIP's transformer with a key mask, QuickGELU and LayerNorm's eps of 1e-12.
@@ -58,18 +60,9 @@ class MaskedTransformer(Transformer):
         Raises:
             ValueError: If CLIP has fewer text blocks or another width.
         """
-        prefix = 'transformer.'
-        own = self.state_dict()
-        for name, value in own.items():
-            source = clip.get(prefix + name)
-            if source is None or source.shape != value.shape:
-                found = 'is missing' if source is None else f'has shape {tuple(source.shape)}'
-                raise ValueError(
-                    f"temporal block '{name}' {tuple(value.shape)} starts from CLIP's text block, "
-                    f"but '{prefix}{name}' {found}. Use an embed_dim equal to CLIP's text width "
-                    'and no more temporal layers than text layers')
-        self.load_state_dict({name: clip[prefix + name] for name in own})
-        return set(own)
+        return copy_from_clip(
+            self, clip, 'transformer.', "Temporal blocks start from CLIP's text blocks: use an "
+            "embed_dim equal to CLIP's text width and no more temporal layers than text layers")
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Mix tokens; padding is never attended.
