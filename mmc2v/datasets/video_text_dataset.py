@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 
+from mmc2v.annotations import check_captions, read_json_object
 from mmc2v.registry import DATASETS
 
-from .annotations import check_captions, read_json_object
 from .transforms import VideoDecodeError
 
 

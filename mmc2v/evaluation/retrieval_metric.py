@@ -4,10 +4,12 @@ from typing import Optional
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 from mmc2v.registry import METRICS
 
-from .ranks import refuse_not_finite, retrieval_ranks, summarize
+from .embeddings import RetrievalEmbeddings
+from .protocols import retrieval_metrics
 
 
 @METRICS.register_module()
@@ -21,17 +23,34 @@ class RetrievalMetric(BaseMetric):
         group_name (str, optional): Also report ``t2v/<group_name>_R1`` and
             ``v2t/<group_name>_R1``, where every video of the same ``group`` counts as right.
             Defaults to none.
+        all_captions (bool): Also V2T among all captions instead of groups. Defaults to False.
+        dual_softmax (bool): Also both directions with dual softmax. Defaults to False.
+        dump (str, optional): Write the embeddings to this ``.npz`` file, see
+            :class:`~mmc2v.evaluation.embeddings.RetrievalEmbeddings`. Defaults to none.
+        dump_info (dict, optional): Added to its ``info``.
         collect_device (str): 'gpu' gathers by the process group, whatever its device; 'cpu' is
             MMEngine's shared folder, which all nodes would have to see. Defaults to 'gpu'.
         prefix (str, optional): Put before the keys.
+
+    Attributes:
+        query_bank (np.ndarray, optional): (Q, D) embeddings of training captions; where
+            :class:`~mmc2v.engine.QueryBankHook` has set it, T2V is also reported with QB-Norm.
     """
 
     default_prefix = ''  # keys begin with the direction; None would make MMEngine warn
 
-    def __init__(self, group_name: Optional[str] = None, collect_device: str = 'gpu',
+    def __init__(self, group_name: Optional[str] = None, all_captions: bool = False,
+                 dual_softmax: bool = False, dump: Optional[str] = None,
+                 dump_info: Optional[dict] = None, collect_device: str = 'gpu',
                  prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.group_name = group_name
+        if dump is not None and not dump.endswith('.npz'):
+            raise ValueError(f"the dump of embeddings must be an .npz file, got '{dump}'")
+        self.options = dict(group_name=group_name or '', all_captions=all_captions,
+                            dual_softmax=dual_softmax)
+        self.dump = dump
+        self.dump_info = dump_info or {}
+        self.query_bank: Optional[np.ndarray] = None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep embeddings of one batch.
@@ -41,11 +60,13 @@ class RetrievalMetric(BaseMetric):
             data_samples (Sequence[dict]): Data samples with embeddings.
         """
         for sample, tokens in zip(data_samples, data_batch['inputs']['tokens']):
+            text = sample['text_embeddings'].detach().float().cpu().numpy()
             self.results.append(dict(
-                video=sample['video_embedding'].detach().float().cpu().numpy(),
-                text=sample['text_embeddings'].detach().float().cpu().numpy(),
+                video=sample['video_embedding'].detach().float().cpu().numpy(), text=text,
                 tokens=[row.tobytes() for row in tokens.cpu().numpy()],
-                video_id=sample.get('video_id'), group=sample.get('group')))
+                captions=list(sample.get('captions') or [''] * len(text)),
+                video_id=str(sample.get('video_id')), group=sample.get('group'),
+                undecodable=sample.get('undecodable'), logit_scale=sample.get('logit_scale')))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Rank everything that was collected.
@@ -54,35 +75,42 @@ class RetrievalMetric(BaseMetric):
             results (list[dict]): One element a video, in the order of the data set.
 
         Returns:
-            dict[str, float]: ``t2v/R1``, ``t2v/R5``, ``t2v/R10``, ``t2v/MdR``, ``t2v/MnR`` and the
-            same for ``v2t``; ``.../<group_name>_R1`` where asked for.
+            dict[str, float]: See :func:`~mmc2v.evaluation.protocols.retrieval_metrics`.
 
         Raises:
             ValueError: If an embedding is NaN, or a group is asked for and missing.
         """
-        video = np.stack([result['video'] for result in results])
-        text = _share_equal_captions(np.concatenate([result['text'] for result in results]),
-                                     [key for result in results for key in result['tokens']])
-        # before ranking, which knows numbers alone
-        refuse_not_finite('video', video, [result['video_id'] for result in results])
-        counts = [len(result['text']) for result in results]
-        own = np.arange(len(results))
-        ranks = retrieval_ranks(text, video, np.repeat(own, counts), own)
-        metrics = {f'{direction}/{name}': value
-                   for direction, values in zip(('t2v', 'v2t'), ranks)
-                   for name, value in summarize(values).items()}
-        if self.group_name is not None:
-            group = self._groups(results)
-            ranks = retrieval_ranks(text, video, np.repeat(group, counts), group)
-            for direction, values in zip(('t2v', 'v2t'), ranks):
-                metrics[f'{direction}/{self.group_name}_R1'] = summarize(values)['R1']
-        return metrics
+        embeddings = self._assemble(results)
+        if self.dump is not None:
+            embeddings.save(self.dump)
+            print_log(f'{len(embeddings.video)} video and {len(embeddings.text)} caption '
+                      f'embeddings are in {self.dump}', logger='current')
+        for result in results:
+            if result['undecodable']:
+                print_log(f"{result['video_id']} counts as not found: {result['undecodable']}",
+                          logger='current', level='WARNING')
+        return retrieval_metrics(embeddings, query_bank=self.query_bank is not None,
+                                 **self.options)
 
-    def _groups(self, results: list[dict]) -> np.ndarray:
-        names = [result['group'] for result in results]
-        if None in names:
-            raise ValueError(f"group_name='{self.group_name}' needs a data set with group_file")
-        return np.unique(names, return_inverse=True)[1].reshape(-1)
+    def _assemble(self, results: list[dict]) -> RetrievalEmbeddings:
+        """Put what was collected into arrays."""
+        undecodable = np.array([bool(result['undecodable']) for result in results])
+        video = np.stack([result['video'] for result in results])
+        video[undecodable] = 0
+        groups = [result['group'] for result in results]
+        scales = [result['logit_scale'] for result in results if result['logit_scale']]
+        meta = self.dataset_meta or {}
+        kept = ('ann_file', 'protocol', 'listed_videos', 'missing_videos')
+        return RetrievalEmbeddings(
+            video=video, video_ids=np.array([result['video_id'] for result in results]),
+            undecodable=undecodable,
+            text=_share_equal_captions(np.concatenate([result['text'] for result in results]),
+                                       [key for result in results for key in result['tokens']]),
+            captions=np.array([caption for result in results for caption in result['captions']]),
+            owner=np.repeat(np.arange(len(results)), [len(result['text']) for result in results]),
+            group=None if None in groups else np.array(groups), query_bank=self.query_bank,
+            logit_scale=scales[0] if scales else 100.0,
+            info={**{key: meta[key] for key in kept if key in meta}, **self.dump_info})
 
 
 def _share_equal_captions(text: np.ndarray, tokens: list[bytes]) -> np.ndarray:

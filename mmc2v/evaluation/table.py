@@ -1,25 +1,65 @@
 """Metrics as a table for people."""
 
-_COLUMNS = ('R1', 'R5', 'R10', 'MdR', 'MnR')
-_TITLES = ('R@1', 'R@5', 'R@10', 'MdR', 'MnR')
+_COLUMNS = {'R1': 'R@1', 'R5': 'R@5', 'R10': 'R@10', 'MdR': 'MdR', 'MnR': 'MnR'}
+_DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
+_VARIANTS = {'all_captions': 'among all captions', 'dsl': 'with dual softmax',
+             'qbnorm': 'with QB-Norm', 'ties_won': 'ties won'}
 
 
 def format_table(metrics: dict[str, float]) -> str:
-    """Lay out retrieval metrics, one row a direction.
+    """Lay out retrieval metrics, one row a ranking, and what they were measured on.
 
     Args:
-        metrics (dict[str, float]): Keys as ``t2v/R1``; further recalls such as ``t2v/pair_R1``
-            become columns of their own.
+        metrics (dict[str, float]): Of :func:`~mmc2v.evaluation.protocols.retrieval_metrics`;
+            further recalls such as ``t2v/pair_R1`` become columns of their own.
 
     Returns:
         str: Lines without a newline at the end.
     """
-    directions = [d for d in ('t2v', 'v2t') if f'{d}/R1' in metrics]
-    extra = [key.split('/')[1] for key in metrics
-             if key.startswith('t2v/') and key.split('/')[1] not in _COLUMNS]
-    titles = (*_TITLES, *(name.replace('_R', ' R@') for name in extra))
-    lines = ['     ' + ''.join(f'{title:>10}' for title in titles)]
-    for direction in directions:
-        cells = [metrics[f'{direction}/{column}'] for column in (*_COLUMNS, *extra)]
-        lines.append(f'{direction.upper():5}' + ''.join(f'{cell:10.1f}' for cell in cells))
-    return '\n'.join(lines)
+    names = [key[:-len('/R1')] for key in metrics if key.endswith('/R1')]
+    known = {*_COLUMNS, 'tied'}
+    extra = list(dict.fromkeys(key.split('/')[1] for key in metrics
+                               if '/' in key and key.split('/')[1] not in known))
+    titles = [*_COLUMNS.values(), *(name.replace('_R', ' R@') for name in extra)]
+    width = max([5, *(len(_row_title(name)) for name in names)])
+    has_ties = any(f'{name}/tied' in metrics for name in names)
+    lines = [' ' * width + ''.join(f'{title:>10}' for title in titles)
+             + ('   tied queries' if has_ties else '')]
+    for name in names:
+        cells = [metrics.get(f'{name}/{column}') for column in (*_COLUMNS, *extra)]
+        line = f'{_row_title(name):{width}}' + ''.join(
+            ' ' * 10 if cell is None else f'{cell:10.1f}' for cell in cells)
+        tied = metrics.get(f'{name}/tied')
+        lines.append(line if tied is None else f'{line}{int(tied):15d}')
+    if 'videos' in metrics:
+        lines.append(_counts(metrics))
+    return '\n'.join(line.rstrip() for line in lines)
+
+
+def _row_title(name: str) -> str:
+    """Spell out a ranking's name, ``v2t_dsl_ties_won`` and the like."""
+    direction, _, rest = name.partition('_')
+    parts = [_DIRECTIONS.get(direction, direction)]
+    while rest:
+        for key, title in _VARIANTS.items():
+            if rest == key or rest.startswith(f'{key}_'):
+                parts.append(title)
+                rest = rest[len(key) + 1:]
+                break
+        else:
+            parts.append(rest)
+            rest = ''
+    return f'{parts[0]}{" " if len(parts) > 1 else ""}{", ".join(parts[1:])}'
+
+
+def _counts(metrics: dict[str, float]) -> str:
+    """Say how much of the data set the figures are of."""
+    videos = int(metrics['videos'])
+    text = f'{videos} videos, {int(metrics["captions"])} captions'
+    if 'listed_videos' in metrics:
+        listed, missing = int(metrics['listed_videos']), int(metrics['missing'])
+        text += (f'; {missing} of the {listed} videos that the protocol lists are missing '
+                 f'({missing / max(1, listed):.1%})')
+    undecodable = int(metrics['undecodable'])
+    return text + (f'; {undecodable} undecodable ({undecodable / videos:.1%})'
+                   + (', counted as not found' if undecodable else ''))

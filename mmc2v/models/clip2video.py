@@ -166,6 +166,10 @@ class CLIP2Video(BaseModel):
         if video is not None:
             for sample, embedding in zip(data_samples, self.head.flatten(video)):
                 sample.video_embedding = embedding
+        if hasattr(self.head, 'logit_scale'):  # the temperature of dual softmax
+            scale = float(self.head.logit_scale.exp())
+            for sample in data_samples:
+                sample.set_metainfo(dict(logit_scale=scale))
         if text is not None:
             counts = captions_per_video or [1] * len(text)
             for sample, own in zip(data_samples, self.head.flatten(text).split(counts)):

@@ -1,5 +1,6 @@
 """Ranks against hand-made matrices, a naive version, and the authors' metric values."""
 import json
+import operator
 
 import numpy as np
 import pytest
@@ -17,40 +18,51 @@ def ranks_of_matrix(scores, text_group=None, video_group=None, **kwargs):
                            text_group, own if video_group is None else video_group, **kwargs)
 
 
-def naive(scores, text_group, video_group):
-    """The definition, item by item."""
+def naive(scores, text_group, video_group, ahead=operator.ge):
+    """The definition, item by item: both directions, and V2T among all captions."""
     text_group, video_group = np.asarray(text_group), np.asarray(video_group)
-    t2v = [1 + sum(scores[t, v] >= max(scores[t, video_group == text_group[t]])
+    t2v = [1 + sum(ahead(scores[t, v], max(scores[t, video_group == text_group[t]]))
                    for v in np.flatnonzero(video_group != text_group[t]))
            for t in range(len(text_group))]
-    v2t = []
+    v2t, among_captions = [], []
     for v, group in enumerate(video_group):
         best = {g: scores[text_group == g, v].max() for g in set(text_group.tolist())}
-        v2t.append(1 + sum(value >= best[group] for g, value in best.items() if g != group))
-    return np.array(t2v), np.array(v2t)
+        v2t.append(1 + sum(ahead(value, best[group]) for g, value in best.items() if g != group))
+        among_captions.append(1 + sum(ahead(value, best[group])
+                                      for value in scores[text_group != group, v]))
+    return np.array(t2v), np.array(v2t), np.array(among_captions)
+
+
+def assert_naive(ranks, scores, text_group, video_group):
+    """Both bounds of every ranking are those of the definition."""
+    for bound, ahead in (('lost', operator.ge), ('won', operator.gt)):
+        expected = naive(scores, text_group, video_group, ahead)
+        for name, values in zip(('t2v', 'v2t', 'v2t_all_captions'), expected):
+            if name in ranks:
+                assert getattr(ranks[name], bound).tolist() == values.tolist(), (name, bound)
 
 
 def test_matrix_readable_by_eye():
     ranks = ranks_of_matrix([[.9, .1, .2],    # right first
                              [.5, .4, .6],    # right last
                              [.7, .1, .7]])   # tied with video 0: counts against
-    assert ranks.t2v.tolist() == [1, 3, 2]
-    assert ranks.v2t.tolist() == [1, 1, 1]
+    assert ranks['t2v'].lost.tolist() == [1, 3, 2]
+    assert ranks['v2t'].lost.tolist() == [1, 1, 1]
     ranks = ranks_of_matrix([[.9, .4, .2], [.9, .4, .6], [.7, .4, .7]])
-    assert ranks.v2t.tolist() == [2, 3, 1]  # video 0 ties once, video 1 twice
+    assert ranks['v2t'].lost.tolist() == [2, 3, 1]  # video 0 ties once, video 1 twice
 
 
 def test_captions_of_a_video_help_each_other_in_v2t_alone():
     ranks = ranks_of_matrix([[.1, .3], [.8, .9], [.2, .7]], text_group=[0, 0, 1])
-    assert ranks.t2v.tolist() == [2, 2, 1]
-    assert ranks.v2t.tolist() == [1, 2]  # for video 1 the second caption of video 0 has .9
+    assert ranks['t2v'].lost.tolist() == [2, 2, 1]
+    assert ranks['v2t'].lost.tolist() == [1, 2]  # for video 1 the second caption of video 0 has .9
 
 
 def test_pairs_count_either_video():
     scores = [[.5, .9, .1, .2], [.9, .8, .1, .2], [.1, .1, .3, .2], [.6, .1, .3, .5]]
     ranks = ranks_of_matrix(scores, text_group=[0, 0, 1, 1], video_group=[0, 0, 1, 1])
-    assert ranks.t2v.tolist() == [1, 1, 1, 2]
-    assert ranks.v2t.tolist() == [1, 1, 1, 1]
+    assert ranks['t2v'].lost.tolist() == [1, 1, 1, 2]
+    assert ranks['v2t'].lost.tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize('seed', range(12))
@@ -65,10 +77,11 @@ def test_naive_version_with_and_without_ties(seed):
     if seed % 3 == 0:  # two videos a group
         text_group, video_group = text_group // 2, video_group // 2
     for block_bytes in (1, 8 * 13 * 9, 2 ** 25):
-        ranks = ranks_of_matrix(scores, text_group, video_group, block_bytes=block_bytes)
-        t2v, v2t = naive(scores, text_group, video_group)
-        assert ranks.t2v.tolist() == t2v.tolist()
-        assert ranks.v2t.tolist() == v2t.tolist()
+        ranks = ranks_of_matrix(scores, text_group, video_group, block_bytes=block_bytes,
+                                caption_ranks=True)
+        assert len(ranks) == 3
+        assert_naive(ranks, scores, text_group, video_group)
+        assert (ranks['v2t'].lost != ranks['v2t'].won).any() == bool(seed % 2)
 
 
 @pytest.mark.parametrize('seed', range(6))
@@ -82,19 +95,19 @@ def test_equal_embeddings_tie_whatever_the_rounding(seed):
     video[3] = video[22]
     own = np.arange(40)
     exact = text.astype(np.float64) @ video.astype(np.float64).T
-    t2v, v2t = naive(exact, own, own)
+    t2v, v2t, _ = naive(exact, own, own)
     for block_bytes in (1, 4 * 40 * 7, 2 ** 25):
-        ranks = retrieval_ranks(text, video, own, own, block_bytes)
-        assert ranks.t2v.tolist() == t2v.tolist()
-        assert ranks.v2t.tolist() == v2t.tolist()
+        ranks = retrieval_ranks(text, video, own, own, block_bytes=block_bytes)
+        assert_naive(ranks, exact, own, own)
     assert t2v[3] >= 2
     assert v2t[7] >= 2
 
 
 def test_collapsed_model_is_last_not_first():
     ranks = retrieval_ranks(np.ones((6, 8)), np.ones((3, 8)), [0, 0, 1, 1, 2, 2], [0, 1, 2])
-    assert ranks.t2v.tolist() == [3] * 6
-    assert ranks.v2t.tolist() == [3] * 3
+    assert ranks['t2v'].lost.tolist() == [3] * 6
+    assert ranks['v2t'].lost.tolist() == [3] * 3
+    assert ranks['t2v'].won.tolist() == [1] * 6
 
 
 GOLDEN_METRICS = json.loads((OWN / 'metrics.json').read_text())
@@ -108,10 +121,13 @@ def test_golden_metrics(name):
     counts = arrays('metrics', OWN).get(f'counts_{name}', np.ones(scores.shape[1], dtype=int))
     text_group = np.repeat(np.arange(scores.shape[1]), counts)
     ranks = ranks_of_matrix(scores, text_group)
-    expected = naive(scores, text_group, np.arange(scores.shape[1]))
-    assert ranks.t2v.tolist() == expected[0].tolist()
-    assert ranks.v2t.tolist() == expected[1].tolist()
-    for direction, values in zip(('t2v', 'v2t'), ranks):
+    assert_naive(ranks, scores, text_group, np.arange(scores.shape[1]))
+    strict = stored.get('t2v_strictly_greater_rank')
+    if strict:  # ties won are what the reference calls strictly greater
+        won = summarize(ranks['t2v'].won)
+        assert [won[key] for key in ('R1', 'R5', 'R10', 'MnR')] == pytest.approx(
+            [strict[key] for key in ('R1', 'R5', 'R10', 'MeanR')])
+    for direction, values in ((name, ranks[name].lost) for name in ('t2v', 'v2t')):
         queries = scores.shape[0 if direction == 't2v' else 1]
         if stored.get(f'{direction}_rank_entries', queries) != queries or 'ties' in name:
             continue  # the authors' code counts tied positions more than once
@@ -122,8 +138,21 @@ def test_golden_metrics(name):
         if name != 'multi_37_even' or direction == 'v2t':  # theirs is the lower median there
             assert ours['MdR'] == theirs['MedianR']
     if name == 'multi_37_even':
-        assert summarize(ranks.t2v)['MdR'] == stored['t2v_strictly_greater_rank_numpy_median'][
-            'MedianR']
+        median = stored['t2v_strictly_greater_rank_numpy_median']['MedianR']
+        assert summarize(ranks['t2v'].lost)['MdR'] == median
+
+
+def test_undecodable_videos_find_nothing_and_are_never_found():
+    scores = np.array([[.9, .1, .2], [.5, .6, .4], [.3, .95, .7], [.1, .2, .8]])
+    ranks = ranks_of_matrix(scores, text_group=[0, 0, 1, 2], caption_ranks=True,
+                            undecodable=np.array([False, True, False]))
+    assert ranks['t2v'].lost.tolist() == [1, 1, 3, 1]  # caption 2 wants the undecodable one
+    assert ranks['v2t'].lost.tolist() == [1, 3, 1]  # its caption still competes, for video 2 .7
+    assert ranks['v2t_all_captions'].won.tolist() == [1, 4, 1]
+    scores[2, 2] = .85
+    ranks = ranks_of_matrix(scores, text_group=[0, 0, 1, 2],
+                            undecodable=np.array([False, True, False]))
+    assert ranks['v2t'].won.tolist() == [1, 3, 2]
 
 
 def test_not_a_number_is_an_error_and_never_a_rank():
@@ -143,7 +172,8 @@ def test_memory_does_not_grow_with_the_matrix():
     rng = np.random.default_rng(0)
     text, video = (rng.normal(size=(n, 16)).astype(np.float32) for n in (20000, 1000))
     tracemalloc.start()
-    retrieval_ranks(text, video, np.repeat(np.arange(1000), 20), np.arange(1000), 2 ** 20)
+    retrieval_ranks(text, video, np.repeat(np.arange(1000), 20), np.arange(1000),
+                    block_bytes=2 ** 20)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6 < text.shape[0] * video.shape[0] * 4  # the matrix alone has 80 MB

@@ -27,13 +27,18 @@ TOKENS = [[[1, 2], [1, 3]], [[1, 4]], [[1, 5]]]
 
 def test_figures_of_several_captions():
     metrics = evaluate(VIDEOS, TEXTS, TOKENS)
-    assert set(metrics) == {f'{d}/{k}' for d in ('t2v', 'v2t')
-                            for k in ('R1', 'R5', 'R10', 'MdR', 'MnR')}
+    keys = ('R1', 'R5', 'R10', 'MdR', 'MnR')
+    assert set(metrics) == {
+        *(f'{name}/{key}' for name in ('t2v', 'v2t', 'v2t_ties_won') for key in keys),
+        't2v/tied', 'v2t/tied', 'videos', 'captions', 'undecodable'}
     # ranks t2v 1, 2, 1, 2; v2t: 1 (.9), 2 (.3 against .4), 2 (.6 against .6)
     assert metrics['t2v/R1'] == 50.0
     assert metrics['t2v/MnR'] == 1.5
     assert metrics['v2t/R1'] == pytest.approx(100 / 3)
     assert metrics['v2t/MdR'] == 2.0
+    assert metrics['v2t_ties_won/R1'] == pytest.approx(200 / 3)
+    assert (metrics['t2v/tied'], metrics['v2t/tied']) == (0, 1)
+    assert (metrics['videos'], metrics['captions'], metrics['undecodable']) == (3, 4, 0)
 
 
 def test_captions_with_equal_tokens_share_one_embedding():

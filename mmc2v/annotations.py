@@ -1,8 +1,24 @@
-"""Reads annotation files strictly: what is wrong with them is said before anything runs."""
+"""Annotation files, read strictly: what is wrong with them is said before anything runs."""
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+VIDEO_EXTENSIONS = ('.mp4', '.avi', '.webm', '.mkv', '.mov', '.m4v', '.mpg', '.mpeg', '.3gp',
+                    '.wmv', '.flv', '.ogv', '.ts')
+
+
+def video_id(name: str) -> str:
+    """Return a video's id: its name without folder and extension.
+
+    Only extensions of videos are taken off, because ids may contain dots.
+
+    Args:
+        name (str): As in an annotation, ``folder/video0.mp4``.
+    """
+    base = name.replace('\\', '/').rsplit('/', 1)[-1]
+    stem, _, extension = base.rpartition('.')
+    return stem if stem and f'.{extension.lower()}' in VIDEO_EXTENSIONS else base
 
 
 def read_json_object(path: str, hint: str = '') -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""The figures of the field from embeddings, each under a name that says what it is."""
+import numpy as np
+
+from . import post_processing
+from .embeddings import RetrievalEmbeddings
+from .ranks import Ranks, refuse_not_finite, retrieval_ranks, summarize
+
+
+def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = False,
+                      dual_softmax: bool = False, query_bank: bool = False,
+                      group_name: str = '') -> dict[str, float]:
+    """Measure text-to-video (t2v) and video-to-text (v2t) retrieval.
+
+    Args:
+        embeddings (RetrievalEmbeddings): What is ranked.
+        all_captions (bool): Also rank a video's best caption among all captions of other videos
+            (``v2t_all_captions``). ``v2t`` ranks among videos' groups of captions, as published.
+        dual_softmax (bool): Also with dual softmax (``t2v_dsl``, ``v2t_dsl``).
+        query_bank (bool): Also with QB-Norm (``t2v_qbnorm``).
+        group_name (str): Also ``t2v/<group_name>_R1`` and ``v2t/<group_name>_R1``, where every
+            video of the same group counts as right.
+
+    Returns:
+        dict[str, float]: For each name of a ranking ``/R1``, ``/R5``, ``/R10`` in percent,
+        ``/MdR``, ``/MnR`` with ties counted against the model, and ``/tied``, the number of
+        queries with ties. Where there are any, ``<name>_ties_won/...`` are the figures with ties
+        counted for it. ``videos``, ``captions``, ``undecodable``, and ``missing`` of
+        ``listed_videos`` where the data set knows them.
+
+    Raises:
+        ValueError: If an embedding is not finite, or a bank or groups are asked for and missing.
+    """
+    refuse_not_finite('video', embeddings.video, embeddings.video_ids)
+    refuse_not_finite('caption', embeddings.text, embeddings.captions)
+    own = np.arange(len(embeddings.video))
+    ranks = _rank(embeddings, embeddings.owner, own, caption_ranks=all_captions)
+    if dual_softmax:
+        ranks.update(_dual_softmax_ranks(embeddings, own))
+    if query_bank:
+        if embeddings.query_bank is None:
+            raise ValueError('QB-Norm needs a query bank of training captions; there is none in '
+                             'the embeddings. Give one by --query-bank')
+        rescore = post_processing.querybank_norm(embeddings.text, embeddings.video,
+                                                 embeddings.query_bank)
+        ranks['t2v_qbnorm'] = _rank(embeddings, embeddings.owner, own, rescore=rescore)['t2v']
+    metrics: dict[str, float] = {}
+    for name, values in ranks.items():
+        metrics.update(_figures(name, values))
+    if group_name:
+        if embeddings.group is None:
+            raise ValueError(f"group_name='{group_name}' needs a data set with group_file")
+        group = np.unique(embeddings.group, return_inverse=True)[1].reshape(-1)
+        for name, values in _rank(embeddings, group[embeddings.owner], group).items():
+            metrics[f'{name}/{group_name}_R1'] = summarize(values.lost)['R1']
+    metrics.update(videos=len(own), captions=len(embeddings.text),
+                   undecodable=int(embeddings.undecodable.sum()))
+    if embeddings.info.get('listed_videos') is not None:
+        metrics.update(listed_videos=embeddings.info['listed_videos'],
+                       missing=embeddings.info['missing_videos'])
+    return metrics
+
+
+def _rank(embeddings: RetrievalEmbeddings, text_group: np.ndarray, video_group: np.ndarray,
+          **kwargs) -> dict[str, Ranks]:
+    return retrieval_ranks(embeddings.text, embeddings.video, text_group, video_group,
+                           undecodable=embeddings.undecodable, **kwargs)
+
+
+def _dual_softmax_ranks(embeddings: RetrievalEmbeddings, own: np.ndarray) -> dict[str, Ranks]:
+    # an undecodable video is nobody's competitor and no query
+    video = embeddings.video[~embeddings.undecodable]
+    result = {}
+    for name, over in (('t2v', 'captions'), ('v2t', 'videos')):
+        among = embeddings.video if over == 'captions' else video
+        rescore = post_processing.dual_softmax(embeddings.text, among, over,
+                                               embeddings.logit_scale)
+        result[f'{name}_dsl'] = _rank(embeddings, embeddings.owner, own, rescore=rescore)[name]
+    return result
+
+
+def _figures(name: str, ranks: Ranks) -> dict[str, float]:
+    """Return the figures of one ranking, both bounds where there are ties."""
+    tied = int((ranks.lost != ranks.won).sum())
+    figures = {f'{name}/{key}': value for key, value in summarize(ranks.lost).items()}
+    figures[f'{name}/tied'] = tied
+    if tied:
+        figures.update({f'{name}_ties_won/{key}': value
+                        for key, value in summarize(ranks.won).items()})
+    return figures

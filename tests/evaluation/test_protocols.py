@@ -1,0 +1,143 @@
+"""Conventions and post-processing against naive versions; the dump; the table."""
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from mmc2v.evaluation import RetrievalEmbeddings, format_table, retrieval_metrics
+
+from .test_ranks import naive
+
+
+def embeddings(seed=0, num_videos=17, dim=24, **kwargs):
+    """Unit vectors with one to four captions a video, a pair of equal captions among them."""
+    rng = np.random.default_rng(seed)
+
+    def unit(values):
+        return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+    counts = rng.integers(1, 5, num_videos)
+    counts[[0, -1]] = 1
+    owner = np.repeat(np.arange(num_videos), counts)
+    video = unit(rng.normal(size=(num_videos, dim)) + 0.8)
+    text = unit(video[owner] + 0.25 * rng.normal(size=(len(owner), dim)))
+    text[-1] = text[0]
+    return RetrievalEmbeddings(**{**dict(
+        video=video, video_ids=np.array([f'v{i}.mp4' for i in range(num_videos)]),
+        undecodable=np.zeros(num_videos, dtype=bool), text=text,
+        captions=np.array([f'caption {i}' for i in range(len(owner))]), owner=owner,
+        query_bank=unit(video[rng.integers(6, size=60)] + 0.3 * rng.normal(
+            size=(60, dim))), logit_scale=50.0), **kwargs})
+
+
+def softmax(values, axis):
+    shares = np.exp(values - values.max(axis=axis, keepdims=True))
+    return shares / shares.sum(axis=axis, keepdims=True)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_post_processing_is_the_definition(seed):
+    e = embeddings(seed)
+    metrics = retrieval_metrics(e, all_captions=True, dual_softmax=True, query_bank=True)
+    scores = e.text.astype(np.float64) @ e.video.astype(np.float64).T
+    own = np.arange(len(e.video))
+    over_captions, over_videos = (scores * softmax(50 * scores, axis) for axis in (0, 1))
+    bank = e.query_bank.astype(np.float64) @ e.video.astype(np.float64).T
+    hubs = set(bank.argmax(axis=1))
+    normalised = np.stack([
+        np.exp(20 * row) / np.exp(20 * bank).sum(axis=0) if row.argmax() in hubs else row
+        for row in scores])
+    assert 0 < sum(row.argmax() in hubs for row in scores) < len(scores)
+    expected = {'t2v': naive(scores, e.owner, own)[0], 'v2t': naive(scores, e.owner, own)[1],
+                'v2t_all_captions': naive(scores, e.owner, own)[2],
+                't2v_dsl': naive(over_captions, e.owner, own)[0],
+                'v2t_dsl': naive(over_videos, e.owner, own)[1],
+                't2v_qbnorm': naive(normalised, e.owner, own)[0]}
+    for name, ranks in expected.items():
+        assert metrics[f'{name}/MnR'] == pytest.approx(ranks.mean()), name
+        assert metrics[f'{name}/R1'] == pytest.approx(100 * (ranks == 1).mean()), name
+    assert len({round(float(ranks.mean()), 9) for ranks in expected.values()}) > 3
+
+
+def test_nothing_but_the_published_protocol_by_default():
+    names = {key.split('/')[0] for key in retrieval_metrics(embeddings()) if '/' in key}
+    assert names <= {'t2v', 'v2t', 'v2t_ties_won', 't2v_ties_won'}
+
+
+def test_dual_softmax_of_a_cold_model_does_not_underflow_into_ties():
+    metrics = retrieval_metrics(embeddings(logit_scale=100.0), dual_softmax=True)
+    assert metrics['v2t_dsl/tied'] == metrics['v2t/tied']
+    assert metrics['t2v_dsl/tied'] == 0
+
+
+def test_undecodable_videos_lower_the_figures_and_are_counted():
+    full, hidden = embeddings(), np.zeros(17, dtype=bool)
+    hidden[4] = True
+    video = full.video.copy()
+    video[4] = 0
+    broken = embeddings(video=video, undecodable=hidden)
+    before, after = (retrieval_metrics(e, dual_softmax=True, all_captions=True)
+                     for e in (full, broken))
+    assert after['undecodable'] == 1
+    for name in ('t2v', 'v2t', 't2v_dsl', 'v2t_dsl', 'v2t_all_captions'):
+        assert after[f'{name}/MnR'] > before[f'{name}/MnR']
+        assert np.isfinite(after[f'{name}/MnR'])
+    assert '1 undecodable (5.9%), counted as not found' in format_table(after)
+
+
+def test_dump_is_plain_arrays_and_gives_the_same_figures(tmp_path):
+    options = dict(all_captions=True, dual_softmax=True, query_bank=True)
+    original = embeddings(info=dict(ann_file='test.json', listed_videos=20, missing_videos=3))
+    original.save(tmp_path / 'new' / 'dump.npz')
+    loaded = RetrievalEmbeddings.load(tmp_path / 'new' / 'dump.npz')
+    assert retrieval_metrics(loaded, **options) == retrieval_metrics(original, **options)
+    with np.load(tmp_path / 'new' / 'dump.npz', allow_pickle=False) as file:
+        np.testing.assert_allclose(np.linalg.norm(file['text'], axis=1), 1, atol=1e-5)
+        assert json.loads(str(file['info']))['format'] == 1
+        assert 'group' not in file.files
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['dump.npz']
+
+
+def test_what_is_no_dump_is_refused(tmp_path):
+    (tmp_path / 'a.npz').write_bytes(pickle.dumps({'a': 1}))
+    np.savez(tmp_path / 'b.npz', video=np.ones(2))
+    np.savez(tmp_path / 'c.npz', video=np.array([print], dtype=object))
+    for name in 'abc':
+        with pytest.raises(ValueError, match=f'{name}.npz.*is not a dump of embeddings'):
+            RetrievalEmbeddings.load(tmp_path / f'{name}.npz')
+    with pytest.raises(FileNotFoundError, match='--dump'):
+        RetrievalEmbeddings.load(tmp_path / 'absent.npz')
+
+
+def test_another_split_of_the_same_embeddings():
+    e = embeddings()
+    split = {f'other/folder/v{i}.avi': [e.captions[np.flatnonzero(e.owner == i)[0]]]
+             for i in (12, 3, 8)}
+    part = e.select({**split, 'v99.mp4': ['not embedded']})
+    assert part.video_ids.tolist() == ['v3.mp4', 'v8.mp4', 'v12.mp4']
+    scores = part.text @ part.video.T
+    metrics = retrieval_metrics(part)
+    assert metrics['t2v/MnR'] == naive(scores, part.owner, np.arange(3))[0].mean()
+    assert (metrics['captions'], metrics['listed_videos'], metrics['missing']) == (3, 4, 1)
+    with pytest.raises(ValueError, match=r"1 of those have none.*'v5\.mp4'"):
+        e.select({'v5.mp4': ['a caption that was not embedded'], **split})
+    with pytest.raises(ValueError, match='0 of 1 videos'):
+        e.select({'x.mp4': ['a']})
+
+
+def test_missing_bank_is_an_error():
+    with pytest.raises(ValueError, match='--query-bank'):
+        retrieval_metrics(embeddings(query_bank=None), query_bank=True)
+
+
+def test_table_names_every_ranking_and_what_it_is_of():
+    e = embeddings(info=dict(listed_videos=20, missing_videos=3))
+    lines = format_table(retrieval_metrics(
+        e, all_captions=True, dual_softmax=True, query_bank=True)).splitlines()
+    rows = {line[:40].split('  ')[0].strip(): line.split() for line in lines[1:-1]}
+    assert {'T2V', 'V2T', 'V2T ties won', 'V2T among all captions', 'T2V with dual softmax',
+            'V2T with dual softmax', 'T2V with QB-Norm'} <= set(rows)
+    assert lines[0].endswith('tied queries')
+    assert rows['V2T'][-1] == '2'
+    assert lines[-1] == (f'17 videos, {len(e.text)} captions; 3 of the 20 videos that the '
+                         'protocol lists are missing (15.0%); 0 undecodable (0.0%)')

@@ -1,0 +1,59 @@
+"""Recompute retrieval figures from a dump of embeddings, without encoding anything.
+
+    python tools/test.py CONFIG CHECKPOINT --dump dump.npz
+    python tools/analysis_tools/evaluate_dump.py dump.npz --dual-softmax --all-captions
+
+Without options it gives what tools/test.py gave. The table and the JSON have the same form.
+"""
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from mmc2v.annotations import check_captions, read_json_object
+from mmc2v.evaluation import RetrievalEmbeddings, format_table, retrieval_metrics
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('dump', type=Path, help='file of tools/test.py --dump')
+    parser.add_argument('--out', type=Path, help='write the metrics to this JSON file')
+    parser.add_argument('--all-captions', action='store_true',
+                        help="also V2T by the other convention: a video's best caption among all "
+                        "captions instead of among videos' groups of captions")
+    parser.add_argument('--dual-softmax', action='store_true',
+                        help='also with dual softmax, which uses the whole query set')
+    parser.add_argument('--query-bank', nargs='?', const=True, metavar='DUMP',
+                        help='also with QB-Norm: by the bank in the dump, or by the captions of '
+                        'another dump')
+    parser.add_argument('--split', type=Path, metavar='ANNOTATION',
+                        help='only the videos and captions of this annotation file')
+    parser.add_argument('--group-name', default='',
+                        help='also count every video of the same group as right, under this name')
+    return parser.parse_args()
+
+
+def main() -> dict[str, float]:
+    """Measure as the command line says."""
+    args = parse_args()
+    embeddings = RetrievalEmbeddings.load(args.dump)
+    if args.split is not None:
+        annotation = read_json_object(str(args.split))
+        embeddings = embeddings.select({name: check_captions(str(args.split), name, captions)
+                                        for name, captions in annotation.items()})
+    if isinstance(args.query_bank, str):
+        embeddings = replace(embeddings, query_bank=RetrievalEmbeddings.load(args.query_bank).text)
+    metrics = retrieval_metrics(
+        embeddings, all_captions=args.all_captions, dual_softmax=args.dual_softmax,
+        query_bank=bool(args.query_bank), group_name=args.group_name)
+    print(format_table(metrics))
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(metrics, indent=1) + '\n')
+    return metrics
+
+
+if __name__ == '__main__':
+    main()
