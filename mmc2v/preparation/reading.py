@@ -1,0 +1,160 @@
+"""Readers of official files that name the file and the row of what is wrong."""
+import csv
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file, without those that end it blank."""
+    if not path.is_file():
+        siblings = sorted(item.name for item in path.parent.iterdir()) \
+            if path.parent.is_dir() else 'no such folder'
+        raise FileNotFoundError(f"'{path}' does not exist; the folder has {siblings}")
+    lines = []
+    for row, line in enumerate(path.read_bytes().removeprefix(b'\xef\xbb\xbf').split(b'\n'), 1):
+        try:
+            lines.append(line.decode('utf-8').rstrip('\r'))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"'{path}', row {row}: not UTF-8 ({error}). Was the file saved in "
+                             'another encoding?') from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise ValueError(f"'{path}' is empty")
+    return lines
+
+
+def read_list(path: Path) -> list[str]:
+    """Read one video id a row.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With file and row, if a row is blank, has several columns, or repeats an id.
+    """
+    rows: dict[str, int] = {}
+    for row, line in enumerate(_lines(path), 1):
+        name = line.strip()
+        if not name or '\t' in name or ',' in name:
+            raise ValueError(f"'{path}', row {row}: expected one video id, found {line!r}")
+        if name in rows:
+            raise ValueError(f"'{path}', row {row}: the id '{name}' appears twice, first in row "
+                             f'{rows[name]}')
+        rows[name] = row
+    return list(rows)
+
+
+def read_table(path: Path, columns: Sequence[str], separator: str = ',',
+               has_header: bool = True, unique: Optional[str] = None) -> list[dict[str, str]]:
+    """Read a table.
+
+    Args:
+        path (Path): The file.
+        columns (Sequence[str]): Columns that must be there; all of them in order without a header.
+        separator (str): ',' for CSV with quotes; a tab separates without quotes. Defaults to ','.
+        has_header (bool): Whether the first row names the columns. Defaults to True.
+        unique (str, optional): A column whose values may not repeat.
+
+    Returns:
+        list[dict[str, str]]: One dict a row.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With file and row, if columns are missing, too many or too few, or an id
+            appears twice.
+    """
+    lines = _lines(path)
+    quoting = csv.QUOTE_MINIMAL if separator == ',' else csv.QUOTE_NONE
+    reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
+    rows, seen = [], {}
+    try:
+        names = [name.strip() for name in next(reader)] if has_header else list(columns)
+        absent = [column for column in columns if column not in names]
+        if absent:
+            raise ValueError(f"'{path}', row 1: expected the columns {list(columns)}, found "
+                             f'{names}')
+        for cells in reader:
+            where = f"'{path}', row {reader.line_num}"
+            if len(cells) != len(names):
+                raise ValueError(f'{where}: expected {len(names)} columns ({", ".join(names)}), '
+                                 f'found {len(cells)}: {cells}')
+            row = dict(zip(names, (cell.strip() for cell in cells)))
+            if unique is not None and seen.setdefault(row[unique], where) != where:
+                raise ValueError(f"{where}: the id '{row[unique]}' appears twice, first in "
+                                 f'{seen[row[unique]]}')
+            rows.append(row)
+    except csv.Error as error:
+        raise ValueError(f"'{path}', row {reader.line_num}: not a table: {error}") from error
+    if not rows:
+        raise ValueError(f"'{path}' has a header and no row")
+    return rows
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """Read JSON whose outermost value is of a kind.
+
+    Args:
+        path (Path): The file.
+        kind (type): dict or list.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With file and row, if it is not JSON, not of that kind, or has a key twice.
+    """
+    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in entries:
+                raise ValueError(f"'{path}': the id '{key}' appears twice")
+            entries[key] = value
+        return entries
+
+    try:
+        content = json.loads('\n'.join(_lines(path)), object_pairs_hook=without_repeats)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"'{path}', row {error.lineno}: not JSON: {error.msg}") from error
+    if not isinstance(content, kind):
+        names = {dict: 'an object', list: 'a list'}
+        raise ValueError(f"'{path}', row 1: expected {names[kind]}, found "
+                         f'{names.get(type(content), type(content).__name__)}')
+    return content
+
+
+class _DataUnpickler(pickle.Unpickler):
+    """Builds numbers, strings, lists, tuples and dicts, and looks nothing up."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f'it refers to {module}.{name}, and plain lists of words do '
+                                     'not; nothing of it was executed')
+
+
+def read_word_lists(path: Path) -> dict[str, list[Sequence[str]]]:
+    """Read a pickle of ``{id: [[word, ...], ...]}`` without executing anything in it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds anything else, classes and functions included.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"'{path}' does not exist")
+    try:
+        with open(path, 'rb') as file:
+            content = _DataUnpickler(file, encoding='utf-8').load()
+    except Exception as error:  # a damaged pickle raises of many types
+        raise ValueError(f"'{path}' is not a pickle of word lists: {type(error).__name__}: "
+                         f'{error}') from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"'{path}': expected a dict of word lists, found "
+                         f'{type(content).__name__}')
+    for video, captions in content.items():
+        if not isinstance(video, str) or not isinstance(captions, (list, tuple)):
+            raise ValueError(f"'{path}', video {video!r}: expected a list of word lists, found "
+                             f'{type(captions).__name__}')
+        for row, words in enumerate(captions, 1):
+            if not isinstance(words, (list, tuple)) \
+                    or not all(isinstance(word, str) for word in words):
+                raise ValueError(f"'{path}', video '{video}', caption {row}: expected a list of "
+                                 f'words, found {words!r}')
+    return dict(content)

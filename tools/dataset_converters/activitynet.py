@@ -1,0 +1,53 @@
+"""Prepare ActivityNet Captions for paragraph retrieval: a video's sentences joined are its caption.
+
+    python tools/dataset_converters/activitynet.py --annotations activitynet_captions \
+        --videos data/activitynet/videos --out data/activitynet/paragraph
+
+Reads train.json and val_1.json ({"v_<id>": {"sentences": [...], ...}}); val_1 is the test set.
+Where train_ids.json and val_ids.json (["v_<id>", ...]) are there, they decide which videos are used.
+Video files may be named v_<id> or <id>.
+"""
+from pathlib import Path
+
+from mmc2v.preparation import Conversion, Published, read_json, run
+
+PROTOCOLS = {'paragraph': dict(train=Published(10009, 10009), test=Published(4917, 4917))}
+FILES = {'train': ('train.json', 'train_ids.json'), 'test': ('val_1.json', 'val_ids.json')}
+
+
+def read_paragraphs(conversion: Conversion, path: Path) -> dict[str, list[str]]:
+    """Return one paragraph for every video."""
+    paragraphs = {}
+    for name, entry in read_json(conversion.source(path), dict).items():
+        where = f"'{path}', video '{name}'"
+        if not isinstance(entry, dict) or 'sentences' not in entry:
+            raise ValueError(f'{where}: expected sentences, found {entry!r}')
+        sentences = conversion.captions(where, entry['sentences'])
+        paragraphs[name] = [' '.join(sentences)] if sentences else []
+    return paragraphs
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read a list of ids, each of which appears once."""
+    ids = read_json(path, list)
+    for row, name in enumerate(ids, 1):
+        if not isinstance(name, str):
+            raise ValueError(f"'{path}', entry {row}: expected an id, found {name!r}")
+    if len(set(ids)) < len(ids):
+        twice = next(name for row, name in enumerate(ids) if name in ids[:row])
+        raise ValueError(f"'{path}': the id '{twice}' appears twice")
+    return ids
+
+
+def read(conversion: Conversion, folder: Path, protocol: str) -> None:
+    """Add both splits."""
+    for split, (captions_name, ids_name) in FILES.items():
+        paragraphs = read_paragraphs(conversion, folder / captions_name)
+        ids, source = list(paragraphs), captions_name
+        if (folder / ids_name).is_file():
+            ids, source = read_ids(conversion.source(folder / ids_name)), ids_name
+        conversion.add(split, ids, paragraphs, source, may_lack_captions=True)
+
+
+if __name__ == '__main__':
+    run(__doc__, 'ActivityNet Captions', '.mp4', PROTOCOLS, read)
