@@ -1,5 +1,5 @@
 # CLIP2Video on MSR-VTT 1k-A with the 9k training list. The recipe is reconstructed.
 _base_ = [
-    '_base_/default_runtime.py', '_base_/clip2video_vit-b32.py', '_base_/msrvtt_1ka.py',
+    '_base_/default_runtime.py', '_base_/clip2video_vit-b32.py', '_base_/msrvtt.py',
     '_base_/schedule_5e.py',
 ]

@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
+from mmc2v.models.text_chunks import embed_by_length
 from mmc2v.registry import MODELS
 
 
@@ -121,9 +122,7 @@ def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 25
     """
     _refuse_no_list('sentences', sentences)
     pipeline = _steps(model, for_text=True)
-    parts: list[Tensor] = []
-    for start in range(0, len(sentences), batch_size):
-        item = pipeline(dict(captions=list(sentences[start:start + batch_size])))
-        inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
-        parts.append(model.encode_text(inputs['tokens']).cpu())
-    return torch.cat(parts)
+    item = pipeline(dict(captions=list(sentences)))
+    inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
+    return embed_by_length(lambda tokens: model.encode_text(tokens).cpu(), inputs['tokens'],
+                           getattr(model.data_preprocessor, 'pad_token', 0), batch_size)

@@ -1,8 +1,12 @@
 """Every config builds: model, data sets, evaluator, optimizer."""
 import json
+import runpy
+import sys
 
+import mmaction
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
@@ -13,6 +17,9 @@ from mmc2v.registry import DATASETS, METRICS, MODELS
 from .tiny import ROOT, random_video
 
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
+ANNOTATIONS = {'msrvtt': ['1k-A-9k', '1k-A-7k', 'full'], 'msvd': ['standard'],
+               'vatex': ['hgr', 'paper'], 'didemo': ['paragraph'], 'activitynet': ['paragraph'],
+               'lsmdc': ['1k']}
 
 
 @pytest.fixture(scope='module')
@@ -20,11 +27,15 @@ def data(tmp_path_factory):
     """Small data of each kind, under the names that the configs read."""
     root = tmp_path_factory.mktemp('data')
     write_moving_shapes(root / 'moving_shapes', MovingShapes(num_train=4, num_test_pairs=2))
-    videos = root / 'msrvtt' / 'videos'
-    videos.mkdir(parents=True)
-    random_video(videos / 'video0.mp4')
-    for name in ('train_9k', 'test_JSFUSION'):
-        (root / 'msrvtt' / f'{name}.json').write_text(json.dumps({'video0.mp4': ['a caption']}))
+    for name, protocols in ANNOTATIONS.items():
+        videos = root / name / 'videos'
+        videos.mkdir(parents=True)
+        random_video(videos / 'video0.mp4')
+        for protocol in protocols:
+            (root / name / protocol).mkdir()
+            for split in ('train', 'test'):
+                (root / name / protocol / f'{split}.json').write_text(
+                    json.dumps({'video0.mp4': ['a caption']}))
     return root
 
 
@@ -88,8 +99,77 @@ def test_other_architectures_are_config_values(arch):
 
 def test_absent_data_say_what_is_missing_and_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, hint in (('clip2video_msrvtt', 'prepare_msrvtt.sh'),
+    for name, hint in (('clip2video_msrvtt', 'msrvtt.py --annotations'),
+                       ('clip2video_lsmdc', 'lsmdc.py --annotations'),
                        ('clip2video_moving_shapes', 'make_moving_shapes.py')):
         config = Config.fromfile(ROOT / 'configs' / f'{name}.py')
-        with pytest.raises(FileNotFoundError, match=rf'(?s)data/m.*does not exist.*{hint}'):
+        with pytest.raises(FileNotFoundError, match=rf'(?s)data/.*does not exist.*{hint}'):
             DATASETS.build(config.train_dataloader.dataset)
+
+
+def test_hints_are_the_commands_that_make_those_files():
+    for path in CONFIGS:
+        loader = Config.fromfile(path).train_dataloader.dataset
+        folder = loader.data_root.removeprefix('data/')
+        if folder == 'moving_shapes':
+            continue
+        assert loader.ann_file.split('/')[0] in ANNOTATIONS[folder]
+        tool = runpy.run_path(str(ROOT / f'tools/dataset_converters/{folder}.py'))
+        assert list(tool['PROTOCOLS']) == ANNOTATIONS[folder]
+        assert f'{folder}.py --annotations' in loader.missing_hint
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_mmactions_print_config_prints_it(path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['print_config.py', str(path)])
+    runpy.run_path(f'{mmaction.__path__[0]}/.mim/tools/analysis_tools/print_config.py',
+                   run_name='__main__')
+    assert "type='mmc2v.VideoTextDataset'" in capsys.readouterr().out
+
+
+def test_paragraphs_have_64_frames_and_words():
+    for name in ('didemo', 'activitynet'):
+        config = Config.fromfile(ROOT / f'configs/clip2video_{name}.py')
+        for kind in ('train', 'test'):
+            pipeline = config[f'{kind}_dataloader'].dataset.pipeline
+            assert (pipeline[1].num_frames, pipeline[4].max_words) == (64, 64)
+
+
+def test_variants_of_the_main_config():
+    def build(name):
+        with torch.device('meta'):
+            return MODELS.build(Config.fromfile(ROOT / f'configs/{name}.py').model)
+    assert build('clip2video_vatex').head.alignment.weight_center.shape == (7, 512)
+    assert build('clip2video_msrvtt_vit-b16').backbone.visual.conv1.kernel_size == (16, 16)
+    large = build('clip2video_msrvtt_vit-l14')
+    assert (large.backbone.embed_dim, large.head.alignment.weight_center.shape[1]) == (768, 768)
+    assert build('meanpool_msrvtt').head.alignment is None
+    transformer = build('temporal_transformer_msrvtt')
+    assert len(transformer.neck.transformer.resblocks) == 4
+    assert transformer.head.alignment is None
+
+
+def test_model_index_and_table_say_what_the_configs_say():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    content = yaml.safe_load((ROOT / index['Import'][0]).read_text())
+    models = {model['Name']: model for model in content['Models']}
+    collections = {collection['Name'] for collection in content['Collections']}
+    table = (ROOT / 'configs' / 'README.md').read_text().splitlines()
+    assert set(models) == {path.stem for path in CONFIGS}
+    for path in CONFIGS:
+        config, model = Config.fromfile(path), models[path.stem]
+        pipeline = config.train_dataloader.dataset.pipeline
+        frames, words = pipeline[1].num_frames, pipeline[4].max_words
+        alignment = config.model.head.get('alignment')
+        centers = alignment.num_centers if alignment else '-'
+        batch = config.auto_scale_lr.base_batch_size
+        meta = model['Metadata']
+        assert ROOT / model['Config'] == path
+        assert model['In Collection'] in collections
+        assert (meta['Frames'], meta['Words'], meta['Total Batch Size'], meta['Batch Size'],
+                meta['Epochs'], meta.get('Centers', '-')) == (
+            frames, words, batch, config.train_dataloader.batch_size, config.train_cfg.max_epochs,
+            centers)
+        row, = [line.split(' | ') for line in table if line.startswith(f'| [{path.stem}]')]
+        assert [cell.strip() for cell in row[3:7]] == [str(v) for v in (frames, words, centers,
+                                                                       batch)]

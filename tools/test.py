@@ -31,22 +31,52 @@ def parse_args() -> argparse.Namespace:
     parser = common_parser(__doc__)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument('--out', type=Path, help='write the metrics to this JSON file')
-    parser.add_argument('--dump', help='dump predictions to this .pkl file')
+    parser.add_argument('--dump', help='write all embeddings with their ids to this .npz file; '
+                        'tools/analysis_tools/evaluate_dump.py recomputes every protocol from it')
+    parser.add_argument('--all-captions', action='store_true',
+                        help="also V2T by the other convention: a video's best caption among all "
+                        "captions instead of among videos' groups of captions")
+    parser.add_argument('--dual-softmax', action='store_true',
+                        help='also with dual softmax, which uses the whole query set')
+    parser.add_argument('--query-bank', metavar='ANNOTATION',
+                        help='also with QB-Norm, by a bank of the captions of this training '
+                        'annotation')
+    parser.add_argument('--query-bank-size', type=int, default=10000,
+                        help='captions of the bank; default 10000')
     parser.add_argument('--show-dir', help='draw queries and their best videos into this folder')
     return parser.parse_intermixed_args()  # options may stand between config and checkpoint
 
 
 def add_outputs(config: Config, args: argparse.Namespace) -> None:
-    """Add the dump and the picture to the config."""
+    """Add what the command line asks for to the evaluator and the hooks.
+
+    Raises:
+        ValueError: If the config has no RetrievalMetric that could do it.
+    """
+    options: dict = {}
     if args.dump is not None:
-        if not args.dump.endswith(('.pkl', '.pickle')):
-            raise ValueError(f"--dump must name a .pkl file, got '{args.dump}'")
-        evaluator = config.test_evaluator
-        evaluators = list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
-        config.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=args.dump)]
+        if not args.dump.endswith('.npz'):
+            raise ValueError(f"--dump must name an .npz file, got '{args.dump}'")
+        options.update(dump=args.dump, dump_info=dict(
+            config=Path(args.config).name,
+            checkpoint=Path(args.checkpoint).name if args.checkpoint else None))
+    options.update({key: True for key in ('all_captions', 'dual_softmax') if getattr(args, key)})
+    evaluator = config.test_evaluator
+    metrics = [metric for metric in (evaluator if isinstance(evaluator, (list, tuple))
+                                     else [evaluator])
+               if metric.type.split('.')[-1] == 'RetrievalMetric']
+    if (options or args.query_bank) and not metrics:
+        raise ValueError(f'--dump, --all-captions, --dual-softmax and --query-bank need '
+                         f'mmc2v.RetrievalMetric in test_evaluator, which is {evaluator}')
+    for metric in metrics:
+        metric.update(options)
+    hooks = list(config.get('custom_hooks', []))
+    if args.query_bank is not None:
+        hooks.append(dict(type='mmc2v.QueryBankHook', ann_file=args.query_bank,
+                          num_captions=args.query_bank_size))
     if args.show_dir is not None:
-        config.custom_hooks = [*config.get('custom_hooks', []),
-                               dict(type='mmc2v.RetrievalPictureHook', out_dir=args.show_dir)]
+        hooks.append(dict(type='mmc2v.RetrievalPictureHook', out_dir=args.show_dir))
+    config.custom_hooks = hooks
 
 
 def load_weights(runner: Runner, checkpoint: str) -> None:

@@ -14,6 +14,8 @@ custom_hooks = [
     dict(type='mmc2v.EpochRandomnessHook'),
     dict(type='mmc2v.ContrastiveBatchHook'),
     dict(type='mmc2v.UndecodableVideosHook', max_share=0.05),
+    dict(type='mmc2v.SplitOverlapHook', allow=[]),  # annotations that may share training videos
+    dict(type='mmc2v.BestAndLastHook'),
 ]
 
 env_cfg = dict(

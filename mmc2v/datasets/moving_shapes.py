@@ -186,7 +186,7 @@ def write_moving_shapes(folder: Path, spec: MovingShapes, overwrite: bool = Fals
     Raises:
         ValueError: If the folder exists and holds something else.
     """
-    record = dict(asdict(spec), format=1)
+    record = dict(asdict(spec), format=2)
     marker = folder / 'moving_shapes.json'
     found = json.loads(marker.read_text()) if marker.is_file() else None
     if found == record:
@@ -215,7 +215,7 @@ def _write_split(folder: Path, split: str, videos: Iterator, total: int, group_o
     groups: dict[str, str] = {}
     for index, (description, phrasing, frames) in enumerate(
             tqdm(videos, total=total, desc=f'{split} videos', mininterval=1)):
-        name = f'{index:05d}.mp4'
+        name = f'{split}{index:05d}.mp4'  # ids are unique over splits
         write_video(folder / split / name, frames)
         captions[name] = [description.caption(phrasing)]
         groups[name] = group_of(index, description)

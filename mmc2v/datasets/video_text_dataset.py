@@ -8,6 +8,7 @@ from typing import Optional
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 
 from mmc2v.annotations import check_captions, read_json_object
 from mmc2v.registry import DATASETS
@@ -51,17 +52,33 @@ class VideoTextDataset(BaseDataset):
         missing_hint (str): Added to the error when annotation or videos are missing. Defaults to
             nothing.
         max_refetch (int): How many videos in a row may fail in training. Defaults to 100.
+        exclude_file (str, optional): JSON object whose keys are videos to leave out of training,
+            such as a converter's ``undecodable.json``. Defaults to none.
+        undecodable_as_miss (bool): In test mode go on where a video cannot be decoded; its data
+            sample carries ``undecodable``, and the metric counts it as not found, so that the
+            set stays whole. Defaults to False: an error.
         **kwargs: ``data_root``, ``data_prefix=dict(video=...)``, ``pipeline``, ``test_mode``,
             ``indices`` and the rest of :class:`mmengine.dataset.BaseDataset`.
 
+    Where the annotation lies beside the ``report.json`` of a converter, ``metainfo`` says how many
+    videos the protocol lists and how many of them are missing.
+
     Raises:
         FileNotFoundError: If the annotation or a video is missing.
-        ValueError: If the annotation is empty or an entry is wrong; the entry is named.
+        ValueError: If the annotation is empty or an entry is wrong; the entry is named. If
+            ``exclude_file`` is given in test mode.
     """
 
     def __init__(self, ann_file: str, group_file: Optional[str] = None, missing_hint: str = '',
-                 max_refetch: int = 100, data_prefix: Optional[dict] = None, **kwargs) -> None:
+                 max_refetch: int = 100, exclude_file: Optional[str] = None,
+                 undecodable_as_miss: bool = False, data_prefix: Optional[dict] = None,
+                 **kwargs) -> None:
+        if exclude_file is not None and kwargs.get('test_mode', False):
+            raise ValueError(f"exclude_file='{exclude_file}' is for training: a test set without "
+                             'some of its videos is another test set. Use undecodable_as_miss=True')
         self.group_file = group_file
+        self.exclude_file = exclude_file
+        self.undecodable_as_miss = undecodable_as_miss
         self.missing_hint = missing_hint
         # In shared memory, because persistent workers hold a copy of this object.
         self._epoch_and_seed = torch.zeros(2, dtype=torch.int64).share_memory_()
@@ -82,6 +99,8 @@ class VideoTextDataset(BaseDataset):
         annotation = read_json_object(self.ann_file, self.missing_hint)
         if not annotation:
             raise ValueError(f"annotation file '{self.ann_file}' holds no video")
+        self._read_report(len(annotation))
+        annotation = self._without_excluded(annotation)
         folder = Path(self.data_prefix['video'])
         videos = [dict(video_id=name, filename=str(folder / name),
                        captions=check_captions(self.ann_file, name, captions))
@@ -92,6 +111,32 @@ class VideoTextDataset(BaseDataset):
             return videos
         return [dict(video, captions=[caption]) for video in videos
                 for caption in video['captions']]
+
+    def _read_report(self, num_videos: int) -> None:
+        """Take over what the converter counted, where its report is about this annotation."""
+        if not self.test_mode:
+            return  # training sets may be concatenated, which asks for equal meta information
+        path = Path(self.ann_file)
+        self._metainfo['ann_file'] = path.name
+        if not path.with_name('report.json').is_file():
+            return
+        report = read_json_object(str(path.with_name('report.json')))
+        counts = report.get('splits', {}).get(path.stem, {})
+        if counts.get('videos') == num_videos:
+            self._metainfo.update(
+                protocol=f"{report['data_set']} {report['protocol']}",
+                listed_videos=counts['listed_videos'], missing_videos=len(counts['missing']))
+
+    def _without_excluded(self, annotation: dict) -> dict:
+        if self.exclude_file is None:
+            return annotation
+        excluded = read_json_object(str(Path(self.data_root or '') / self.exclude_file))
+        kept = {name: captions for name, captions in annotation.items() if name not in excluded}
+        if not kept:
+            raise ValueError(f"'{self.exclude_file}' excludes every video of '{self.ann_file}'")
+        print_log(f"{len(annotation) - len(kept)} of {len(annotation)} videos of "
+                  f"'{self.ann_file}' are excluded by '{self.exclude_file}'", logger='current')
+        return kept
 
     def _check_files(self, videos: list[dict]) -> None:
         missing = [video['filename'] for video in videos if not Path(video['filename']).is_file()]
@@ -117,7 +162,7 @@ class VideoTextDataset(BaseDataset):
         if not self._fully_initialized:
             self.full_init()
         if self.test_mode:
-            return self.pipeline(self.get_data_info(idx))
+            return self._test_item(idx)
         epoch, seed = self._epoch_and_seed.tolist()
         replaces: list[tuple] = []
         rng = np.random.default_rng((seed, epoch, idx))
@@ -131,3 +176,24 @@ class VideoTextDataset(BaseDataset):
                 idx = int(rng.integers(len(self)))
         raise VideoDecodeError(*replaces[0]) from RuntimeError(
             f'{len(replaces)} videos in a row could not be decoded: {replaces[:5]}')
+
+    def _test_item(self, idx: int) -> dict:
+        info = self.get_data_info(idx)
+        try:
+            return self.pipeline(dict(info))
+        except VideoDecodeError as error:
+            if not self.undecodable_as_miss:
+                raise VideoDecodeError(error.path, f'{error.reason}. In evaluation no video is '
+                                       'left out; undecodable_as_miss=True of the data set counts '
+                                       'it as not found') from error
+            reason = error.reason or 'undecodable'
+        for step in range(1, len(self)):  # another video lends the shape of its frames
+            other = self.get_data_info((idx + step) % len(self))
+            try:
+                item = self.pipeline(dict(info, filename=other['filename'], undecodable=reason))
+            except VideoDecodeError:
+                continue
+            item['inputs']['frames'].zero_()
+            item['data_samples'].set_metainfo(dict(filename=info['filename']))
+            return item
+        raise VideoDecodeError(info['filename'], f'{reason}; nor can any other video of the set')

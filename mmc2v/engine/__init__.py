@@ -1,9 +1,13 @@
 """Hooks, optimizer parts and what the scripts share."""
+from .best_and_last import BestAndLastHook
 from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
 from .optim_wrapper import AutocastOptimWrapper, RetrievalOptimWrapperConstructor
+from .query_bank import QueryBankHook
 from .retrieval_picture import RetrievalPictureHook
+from .split_overlap import SplitOverlapHook
 
 __all__ = [
-    'AutocastOptimWrapper', 'ContrastiveBatchHook', 'EpochRandomnessHook',
-    'RetrievalOptimWrapperConstructor', 'RetrievalPictureHook', 'UndecodableVideosHook',
+    'AutocastOptimWrapper', 'BestAndLastHook', 'ContrastiveBatchHook', 'EpochRandomnessHook',
+    'QueryBankHook', 'RetrievalOptimWrapperConstructor', 'RetrievalPictureHook',
+    'SplitOverlapHook', 'UndecodableVideosHook',
 ]

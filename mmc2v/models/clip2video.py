@@ -13,6 +13,7 @@ from mmc2v.registry import MODELS
 
 from .clip_weights import read_clip_weights
 from .parts import Part, build_part
+from .text_chunks import embed_by_length
 
 
 @MODELS.register_module()
@@ -123,6 +124,11 @@ class CLIP2Video(BaseModel):
         """Embed captions as (N, K, D) unit vectors, one a kind."""
         return self.head.embed_text(self.text_backbone(tokens))
 
+    def embed_captions(self, tokens: Tensor) -> Tensor:
+        """Embed any number of captions as (N, K, D), sorted by length and in chunks."""
+        pad_token = getattr(self.data_preprocessor, 'pad_token', 0)
+        return embed_by_length(self.embed_text, tokens, pad_token)
+
     def forward(self, inputs: dict, data_samples: Optional[list] = None,
                 mode: str = 'tensor') -> Union[tuple, dict[str, Tensor], list]:
         """Run one of the three modes.
@@ -148,7 +154,9 @@ class CLIP2Video(BaseModel):
             raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got '{mode}'")
         video = self.embed_video(inputs['frames'], inputs.get('frame_mask')) \
             if 'frames' in inputs else None
-        text = self.embed_text(inputs['tokens']) if 'tokens' in inputs else None
+        # many captions of very different lengths come together in evaluation
+        embed_text = self.embed_text if mode == 'tensor' else self.embed_captions
+        text = embed_text(inputs['tokens']) if 'tokens' in inputs else None
         return (video, text) if mode == 'tensor' else self._add_embeddings(
             data_samples, video, text, inputs.get('captions_per_video'))
 

@@ -67,7 +67,7 @@ def test_every_twin_is_its_partner_reversed_bit_for_bit(data):
         assert twin['frame_mask'].all()
         assert torch.equal(one['frames'], twin['frames'].flip(0)), index
         assert not torch.equal(one['frames'], twin['frames'])
-    with av.open(str(data / 'test' / '00000.mp4')) as container:
+    with av.open(str(data / 'test' / 'test00000.mp4')) as container:
         packets = [p for p in container.demux(video=0) if p.size]
         assert container.streams.video[0].codec_context.name == 'h264'
         assert all(packet.is_keyframe for packet in packets)

@@ -203,3 +203,58 @@ def test_dataset_is_found_from_every_scope(folder):
     from mmengine.registry import DATASETS as MMENGINE_DATASETS
     for registry in (MMACTION_DATASETS, MMENGINE_DATASETS):
         assert isinstance(registry.build(dataset_config(folder)), VideoTextDataset)
+
+
+def spoil(folder, tmp_path):
+    """A copy of two videos with a broken third."""
+    (tmp_path / 'videos').mkdir()
+    for name in ('0.mp4', '1.mp4'):
+        (tmp_path / 'videos' / name).write_bytes((folder / 'videos' / name).read_bytes())
+    (tmp_path / 'videos' / 'bad.mp4').write_bytes(b'no video')
+    content = {'0.mp4': ['zero'], 'bad.mp4': ['bad', 'worse'], '1.mp4': ['one']}
+    (tmp_path / 'test.json').write_text(json.dumps(content))
+    return content
+
+
+def test_undecodable_test_videos_raise_or_count_as_not_found(folder, tmp_path):
+    spoil(folder, tmp_path)
+    config = dataset_config(tmp_path, test_mode=True, ann_file='test.json')
+    with pytest.raises(VideoDecodeError, match=r'bad\.mp4 cannot.*undecodable_as_miss=True'):
+        DATASETS.build(config)[1]
+    dataset = DATASETS.build(dict(config, undecodable_as_miss=True))
+    item = dataset[1]
+    sample = item['data_samples']
+    assert (sample.video_id, sample.captions) == ('bad.mp4', ['bad', 'worse'])
+    assert sample.filename.endswith('bad.mp4')
+    assert sample.undecodable
+    assert item['inputs']['tokens'].shape[0] == 2
+    assert item['inputs']['frames'].shape == dataset[0]['inputs']['frames'].shape
+    assert not item['inputs']['frames'].any()
+    assert 'undecodable' not in dataset[0]['data_samples']
+
+
+def test_exclusion_list_is_for_training_alone(folder, tmp_path):
+    spoil(folder, tmp_path)
+    (tmp_path / 'undecodable.json').write_text(json.dumps({'bad.mp4': 'why', 'other.mp4': 'why'}))
+    config = dataset_config(tmp_path, ann_file='test.json', exclude_file='undecodable.json')
+    dataset = DATASETS.build(config)
+    assert {dataset.get_data_info(i)['video_id'] for i in range(len(dataset))} == {'0.mp4', '1.mp4'}
+    with pytest.raises(ValueError, match='is for training'):
+        DATASETS.build(dict(config, test_mode=True))
+    (tmp_path / 'all_of_it.json').write_text(json.dumps(dict.fromkeys(
+        ('0.mp4', '1.mp4', 'bad.mp4'), 'why')))
+    with pytest.raises(ValueError, match='excludes every video'):
+        DATASETS.build(dict(config, exclude_file='all_of_it.json'))
+
+
+def test_report_of_a_converter_tells_what_is_missing(folder, tmp_path):
+    content = spoil(folder, tmp_path)
+    report = dict(data_set='VATEX', protocol='hgr', splits=dict(test=dict(
+        videos=3, listed_videos=5, missing=['x', 'y'])))
+    (tmp_path / 'report.json').write_text(json.dumps(report))
+    config = dataset_config(tmp_path, test_mode=True, ann_file='test.json')
+    meta = DATASETS.build(config).metainfo
+    assert (meta['protocol'], meta['listed_videos'], meta['missing_videos']) == ('VATEX hgr', 5, 2)
+    content.pop('bad.mp4')  # edited since: the report is not about it any more
+    (tmp_path / 'test.json').write_text(json.dumps(content))
+    assert 'listed_videos' not in DATASETS.build(config).metainfo

@@ -237,7 +237,7 @@ MALFORMED = {
     'encoding': ('msrvtt', 'MSRVTT_JSFUSION_test.csv', 'ret1', b'\xff', r"row 3: not UTF-8"),
     'id twice': ('msrvtt', 'MSRVTT_train.9k.csv', 'video3', 'video2', r"row 5: the id 'video2'"),
     'unknown id': ('msrvtt', 'MSRVTT_train.9k.csv', 'video3', 'video99',
-                   r"1 of 5 videos of 'MSRVTT_train\.9k\.csv' \(row 4: 'video99'\) have no caption"),
+                   r"1 of 5 videos of 'MSRVTT_train\.9k\.csv' \(row 4: 'video99'\) have no"),
     'list': ('msvd', 'train_list.txt', 'b', 'b,c', r"row 2: expected one video id"),
     'list twice': ('msvd', 'train_list.txt', 'c\n', 'b\n', r"row 3: the id 'b' appears twice"),
     'pickle': ('msvd', 'raw-captions.pkl', b'\x80', b'no', r"pkl' is not a pickle of word lists"),

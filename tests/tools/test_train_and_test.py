@@ -105,14 +105,14 @@ def test_test_script_gives_what_training_measured_and_the_picture(trained):
     shown = command(sys.executable, 'tools/test.py', folder / 'tiny.py',
                     folder / 'work' / 'epoch_1.pth', '--work-dir', folder / 'test', '--out',
                     folder / 'metrics.json', '--show-dir', folder / 'shown', '--dump',
-                    folder / 'dump.pkl')
+                    folder / 'dump.npz')
     metrics = json.loads((folder / 'metrics.json').read_text())
     table = [line.split() for line in shown.splitlines() if line.startswith(('T2V', 'V2T'))]
     assert float(table[0][1]) == pytest.approx(metrics['t2v/R1'], abs=0.06)
     for key in ('t2v/R1', 'v2t/MnR'):
         assert f'{key}: {metrics[key]:.4f}' in output  # the same as after the epoch of training
     assert (folder / 'shown' / 'retrieval.png').stat().st_size > 1000
-    assert (folder / 'dump.pkl').exists()
+    assert (folder / 'dump.npz').exists()
 
 
 def test_two_processes_test_as_one_also_where_the_sampler_pads(trained):

@@ -4,8 +4,8 @@
         --videos data/activitynet/videos --out data/activitynet/paragraph
 
 Reads train.json and val_1.json ({"v_<id>": {"sentences": [...], ...}}); val_1 is the test set.
-Where train_ids.json and val_ids.json (["v_<id>", ...]) are there, they decide which videos are used.
-Video files may be named v_<id> or <id>.
+Where train_ids.json and val_ids.json (["v_<id>", ...]) are there, they decide what is used. Video
+files may be named v_<id> or <id>.
 """
 from pathlib import Path
 

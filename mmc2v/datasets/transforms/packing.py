@@ -11,7 +11,8 @@ from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
 
-META_KEYS = ('filename', 'video_id', 'captions', 'group', 'frame_inds', 'replaces')
+META_KEYS = ('filename', 'video_id', 'captions', 'group', 'frame_inds', 'replaces',
+             'undecodable')
 
 
 @TRANSFORMS.register_module()

@@ -67,10 +67,13 @@ class SampleGridFrames(BaseTransform):
         divisor (int): Thinning of the grid: 2 for MSR-VTT, 1 for MSVD and VATEX. Defaults to 1.
         fps (float): Rate of the grid. Defaults to 5.
         jitter (bool): Jitter the inner frames; for training. Defaults to False.
+        max_duration (float, optional): Seconds from the start that are sampled. Defaults to all.
     """
 
     def __init__(self, num_frames: int = 12, divisor: int = 1, fps: float = 5.0,
-                 jitter: bool = False) -> None:
+                 jitter: bool = False, max_duration: Optional[float] = None) -> None:
+        if max_duration is not None and max_duration <= 0:
+            raise ValueError(f'max_duration must be positive, got {max_duration}')
         if num_frames < 1 or divisor < 1 or fps <= 0:
             raise ValueError('num_frames and divisor must be at least 1 and fps positive, got '
                              f'{num_frames}, {divisor}, {fps}')
@@ -78,12 +81,14 @@ class SampleGridFrames(BaseTransform):
         self.divisor = divisor
         self.fps = fps
         self.jitter = jitter
+        self.max_duration = max_duration
 
     def transform(self, results: dict) -> dict:
         """Choose ``frame_inds`` of one video."""
         if self.jitter and 'rng' not in results:
             raise ValueError('jitter=True is for training; the data set is in test_mode')
-        grid = grid_to_frames(results['frame_times'], results['duration'], self.fps)
+        duration = min(results['duration'], self.max_duration or float('inf'))
+        grid = grid_to_frames(results['frame_times'], duration, self.fps)
         chosen = choose_grid_frames(len(grid), self.num_frames, self.divisor,
                                     results['rng'] if self.jitter else None)
         results.update(frame_inds=grid[chosen], clip_len=self.num_frames, num_clips=1,
@@ -92,4 +97,4 @@ class SampleGridFrames(BaseTransform):
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(num_frames={self.num_frames}, divisor={self.divisor}, '
-                f'fps={self.fps}, jitter={self.jitter})')
+                f'fps={self.fps}, jitter={self.jitter}, max_duration={self.max_duration})')

@@ -1,0 +1,74 @@
+"""What is trained on is not evaluated; the best and the last validation are both reported."""
+import json
+import shutil
+
+import pytest
+from mmengine.runner import Runner
+
+from mmc2v.engine.split_overlap import annotation_files
+from mmc2v.registry import DATASETS
+
+from ..tiny import dataset_config, run_config, write_dataset
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    annotation = write_dataset(folder)
+    names = list(annotation)
+    for file, part in (('train.json', names[:6]), ('val.json', names[6:]),
+                       ('test.json', names[5:])):
+        (folder / file).write_text(json.dumps({name: annotation[name] for name in part}))
+    return folder
+
+
+def config_of(data, work_dir, val='val.json', test='val.json', **kwargs):
+    config = run_config(data, work_dir, **kwargs)
+    config.train_dataloader.dataset.ann_file = 'train.json'
+    config.val_dataloader.dataset.ann_file = val
+    config.test_dataloader.dataset.ann_file = test
+    return config
+
+
+@pytest.mark.parametrize(('val', 'test', 'kind'), [
+    ('test.json', 'val.json', 'val'), ('val.json', 'test.json', 'test')])
+def test_shared_videos_are_refused_unless_allowed_by_name(val, test, kind, data, tmp_path):
+    config = config_of(data, tmp_path, val, test, epochs=1, experiment_name=f'overlap-{kind}')
+    with pytest.raises(ValueError, match=rf"(?s)1 of the 4 videos.*test\.json' \({kind}\).*'5'.*"
+                       r"allow=\['test\.json'\]"):
+        Runner.from_cfg(config).train()
+    overlap = next(hook for hook in config.custom_hooks if 'SplitOverlap' in hook.type)
+    overlap.allow = ['test.json']
+    config.experiment_name = f'allowed-{kind}'
+    Runner.from_cfg(config).train()
+
+
+def test_annotations_are_found_in_wrapped_data_sets(data):
+    config = dataset_config(data, ann_file='train.json')
+    wrapped = dict(type='ConcatDataset', datasets=[config, dict(
+        type='RepeatDataset', times=2, dataset=dict(config, ann_file='val.json'))])
+    expected = [str(data / 'train.json'), str(data / 'val.json')]
+    assert list(annotation_files(dict(dataset=wrapped))) == expected
+    assert list(annotation_files(DATASETS.build(wrapped))) == expected
+    assert list(annotation_files(None)) == []
+
+
+def test_best_and_last_are_reported_also_after_resuming(data, tmp_path, monkeypatch):
+    from mmc2v.evaluation import RetrievalMetric
+    figures = iter([30.0, 50.0, 40.0])
+    compute = RetrievalMetric.compute_metrics
+    monkeypatch.setattr(RetrievalMetric, 'compute_metrics', lambda self, results: {
+        **compute(self, results), 't2v/R1': next(figures)})
+    for epochs, resume in ((2, False), (3, True)):
+        config = config_of(data, tmp_path, epochs=epochs, resume=resume,
+                           experiment_name=f'best-{epochs}')
+        Runner.from_cfg(config).train()
+    report = json.loads((tmp_path / 'best_and_last.json').read_text())
+    assert (report['best']['step'], report['last']['step']) == (2, 3)
+    assert [report[which]['metrics']['t2v/R1'] for which in ('best', 'last')] == [50.0, 40.0]
+    assert (report['annotation'], report['unit']) == ('val.json', 'epoch')
+    log = max(tmp_path.glob('*/*.log')).read_text()
+    assert '3 validations on val.json; chosen by t2v/R1 on this very set' in log
+    assert 'best epoch: 2' in log
+    assert 'last epoch: 3' in log
+    shutil.rmtree(tmp_path)
