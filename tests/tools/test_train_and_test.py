@@ -1,4 +1,5 @@
 """Training, testing and resuming through the runner and through the scripts."""
+import argparse
 import json
 import os
 import shutil
@@ -7,11 +8,13 @@ import subprocess
 import sys
 
 import mmaction
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import DATASETS
 
 from ..models import golden
@@ -115,15 +118,74 @@ def test_test_script_gives_what_training_measured_and_the_picture(trained):
     assert (folder / 'dump.npz').exists()
 
 
-def test_two_processes_test_as_one_also_where_the_sampler_pads(trained):
+EVERYTHING = ('--all-captions', '--dual-softmax', '--query-bank')
+
+
+@pytest.fixture(scope='module')
+def tested(trained, data):
+    """Metrics and dump of one process, with everything that can be asked for."""
     folder, _ = trained
-    figures = []
-    for processes, name in ((1, 'one'), (2, 'two')):
-        command('bash', 'tools/dist_test.sh', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth',
-                processes, '--out', folder / f'{name}.json', '--work-dir', folder / name,
-                env=dict(PORT=free_port()))
-        figures.append(json.loads((folder / f'{name}.json').read_text()))
-    assert figures[0] == figures[1]  # nine videos on two processes: one is padded
+    command('bash', 'tools/dist_test.sh', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth', 1,
+            '--out', folder / 'one.json', '--work-dir', folder / 'one', '--dump',
+            folder / 'one.npz', *EVERYTHING, data / 'all.json', '--query-bank-size', '7',
+            env=dict(PORT=free_port()))
+    return folder, json.loads((folder / 'one.json').read_text())
+
+
+def test_two_processes_test_as_one_also_where_the_sampler_pads(tested, data):
+    folder, one = tested
+    command('bash', 'tools/dist_test.sh', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth', 2,
+            '--out', folder / 'two.json', '--work-dir', folder / 'two', '--dump',
+            folder / 'two.npz', *EVERYTHING, data / 'all.json', '--query-bank-size', '7',
+            env=dict(PORT=free_port()))
+    two = json.loads((folder / 'two.json').read_text())
+    assert one == two  # nine videos on two processes: one is padded
+    assert {'v2t_all_captions/R1', 't2v_dsl/R1', 'v2t_dsl/MnR', 't2v_qbnorm/R1'} <= set(one)
+    assert one['videos'] == 9
+    first, second = (RetrievalEmbeddings.load(folder / f'{name}.npz') for name in ('one', 'two'))
+    assert first.video_ids.tolist() == second.video_ids.tolist()
+    assert first.captions.tolist() == second.captions.tolist()
+    for name in ('video', 'text', 'query_bank'):
+        np.testing.assert_allclose(getattr(first, name), getattr(second, name), atol=2e-6)
+
+
+@pytest.mark.parametrize('name', ['one', 'two'])
+def test_dump_is_evaluated_as_the_model_was(name, tested):
+    folder, metrics = tested
+    out = folder / f'{name}-again.json'
+    shown = command(sys.executable, 'tools/analysis_tools/evaluate_dump.py',
+                    folder / f'{name}.npz', '--out', out, *EVERYTHING)
+    assert json.loads(out.read_text()) == metrics
+    assert 'T2V with QB-Norm' in shown
+    command(sys.executable, 'tools/analysis_tools/evaluate_dump.py', folder / f'{name}.npz',
+            '--out', out)
+    again = json.loads(out.read_text())
+    assert again == {key: value for key, value in metrics.items()
+                     if not any(word in key for word in ('all_captions', 'dsl', 'qbnorm'))}
+
+
+def test_two_nodes_that_share_nothing_test_as_one(tested, tmp_path):
+    folder, metrics = tested
+    environment = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1', 'NNODES': '2',
+                   'PORT': free_port()}
+    nodes = []
+    for rank in range(2):
+        own = tmp_path / f'node{rank}'
+        own.mkdir()
+        nodes.append(subprocess.Popen(
+            ['bash', ROOT / 'tools' / 'dist_test.sh', folder / 'tiny.py',
+             folder / 'work' / 'epoch_1.pth', '1', '--out', 'metrics.json'],
+            cwd=own, env={**environment, 'NODE_RANK': str(rank)}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+    try:
+        outputs = [node.communicate(timeout=240)[0] for node in nodes]
+    finally:
+        for node in nodes:
+            node.kill()
+    assert [node.returncode for node in nodes] == [0, 0], outputs
+    found = json.loads((tmp_path / 'node0' / 'metrics.json').read_text())
+    assert found == {key: metrics[key] for key in found}
+    assert 't2v/R1' in found
 
 
 def test_two_processes_train(trained, tmp_path):
@@ -228,3 +290,30 @@ def test_amp_is_refused_where_it_would_be_ignored():
     wrapper = Config(dict(type='AmpOptimWrapper', loss_scale='dynamic', clip_grad=None))
     train.use_autocast(wrapper)
     assert dict(wrapper) == dict(type='mmc2v.AutocastOptimWrapper', clip_grad=None)
+
+
+def test_test_script_refuses_what_the_metric_could_not_do():
+    test = golden.load_tool('test.py')
+    config = Config(dict(test_evaluator=dict(type='AccMetric')))
+    arguments = dict(config='c.py', checkpoint=None, dump=None, all_captions=False,
+                     dual_softmax=True, query_bank=None, show_dir=None)
+    with pytest.raises(ValueError, match='AccMetric'):
+        test.add_outputs(config, argparse.Namespace(**arguments))
+    with pytest.raises(ValueError, match=r"must name an \.npz file, got 'x\.pkl'"):
+        test.add_outputs(config, argparse.Namespace(**{**arguments, 'dump': 'x.pkl'}))
+
+
+def test_an_undecodable_test_video_is_counted(trained, data, tmp_path):
+    folder, _ = trained
+    shutil.copytree(data, tmp_path / 'data')
+    (tmp_path / 'data' / 'videos' / '3.mp4').write_bytes(b'broken')
+    options = ['--work-dir', tmp_path / 'work', '--out', tmp_path / 'metrics.json',
+               '--cfg-options', f'test_dataloader.dataset.data_root={tmp_path / "data"}']
+    script = (sys.executable, 'tools/test.py', folder / 'tiny.py',
+              folder / 'work' / 'epoch_1.pth', *options)
+    assert 'undecodable_as_miss=True' in command(*script, check=False)
+    shown = command(*script, 'test_dataloader.dataset.undecodable_as_miss=True')
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert (metrics['videos'], metrics['undecodable']) == (9, 1)
+    assert '1 undecodable (11.1%), counted as not found' in shown
+    assert '3.mp4 counts as not found' in shown
