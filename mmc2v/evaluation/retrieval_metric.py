@@ -1,4 +1,5 @@
 """Text-video retrieval metric in both directions."""
+import logging
 from collections.abc import Sequence
 from typing import Optional
 
@@ -88,7 +89,7 @@ class RetrievalMetric(BaseMetric):
         for result in results:
             if result['undecodable']:
                 print_log(f"{result['video_id']} counts as not found: {result['undecodable']}",
-                          logger='current', level='WARNING')
+                          logger='current', level=logging.WARNING)
         return retrieval_metrics(embeddings, query_bank=self.query_bank is not None,
                                  **self.options)
 
