@@ -3,8 +3,8 @@
     python tools/test.py configs/clip2video_msrvtt.py work_dirs/clip2video_msrvtt/epoch_5.pth
     bash tools/dist_test.sh configs/clip2video_msrvtt.py CHECKPOINT 8
 
-Without a checkpoint the model is evaluated as it starts from its CLIP weights (zero-shot), which
-is refused where a parameter would be random.
+The checkpoint may also stand in the config's load_from. Without any the model is evaluated as it
+starts from its CLIP weights (zero-shot), which is refused where a parameter would be random.
 """
 import argparse
 import json
@@ -97,6 +97,8 @@ def main() -> dict[str, float]:
     """Test as the command line says."""
     args = parse_args()
     config = load_config(args)
+    args.checkpoint = args.checkpoint or config.get('load_from')
+    config.load_from = None  # loaded below, whole or not at all
     add_outputs(config, args)
     start_processes(config)
     runner = build_runner(config)

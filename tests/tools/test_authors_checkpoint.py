@@ -69,10 +69,12 @@ def test_conversion_evaluation_and_training(folder):
     assert 'size mismatch' not in log
     assert 'missing keys' not in log
     report = json.loads((folder / 'train' / 'best_and_last.json').read_text())
+    assert report['last']['metrics'] == json.loads((folder / 'from_config.json').read_text())
     assert report['last']['metrics'] == json.loads((folder / 'metrics.json').read_text())
 
 
 def run_training(folder, checkpoint):
+    """Train from load_from, then test by the same config."""
     small = folder / 'small.py'
     config = Config.fromfile(CONFIG)
     config.param_scheduler = []  # warm-up of a tenth of one iteration is none
@@ -81,4 +83,7 @@ def run_training(folder, checkpoint):
         'load_from': str(checkpoint), 'train_cfg.max_epochs': 1,
         'default_hooks.checkpoint': dict(type='CheckpointHook', interval=-1, save_last=False)})
     config.dump(small)
-    return run(folder, 'tools/train.py', small, '--work-dir', folder / 'train')
+    log = run(folder, 'tools/train.py', small, '--work-dir', folder / 'train')
+    run(folder, 'tools/test.py', small, '--work-dir', folder / 'test', '--out',
+        folder / 'from_config.json')
+    return log
