@@ -73,7 +73,7 @@ class Conversion:
         return [text for text in checked if text is not None]
 
     def add(self, split: str, ids: Iterable[str], captions: Mapping[str, Sequence[str]],
-            list_name: str, may_lack_captions: bool = False) -> None:
+            list_name: str, may_lack_captions: bool = False, first_row: int = 1) -> None:
         """Add a split.
 
         Args:
@@ -82,6 +82,7 @@ class Conversion:
             captions (Mapping[str, Sequence[str]]): Captions of them, and maybe of others.
             list_name (str): File that lists them, for the message.
             may_lack_captions (bool): Report videos without captions instead of refusing them.
+            first_row (int): Row of the first id in that file. Defaults to 1.
 
         Raises:
             ValueError: If listed videos have no caption.
@@ -91,7 +92,7 @@ class Conversion:
         if lacking and (len(lacking) == len(ids) or not may_lack_captions):
             raise ValueError(
                 f"{len(lacking)} of {len(ids)} videos of '{list_name}' (row "
-                f"{ids.index(lacking[0]) + 1}: '{lacking[0]}') have no caption in "
+                f"{ids.index(lacking[0]) + first_row}: '{lacking[0]}') have no caption in "
                 f'{sorted(set(self.sources) - {list_name})}; the files do not belong together')
         self.without_captions[split] = lacking
         self.splits[split] = {name: list(captions[name]) for name in ids if captions.get(name)}

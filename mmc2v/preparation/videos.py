@@ -1,6 +1,7 @@
 """Finding video files by id, and finding those that cannot be decoded."""
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Optional
 
@@ -77,7 +78,33 @@ def find_undecodable(folder: Path, names: Sequence[str], workers: int) -> dict[s
     Returns:
         dict[str, str]: name -> reason, of those that cannot be decoded.
     """
-    with ProcessPoolExecutor(max(1, workers)) as pool:
-        problems = tqdm(pool.map(problem_of, [str(folder / name) for name in names], chunksize=4),
-                        total=len(names), desc='checking videos', mininterval=1)
-        return {name: problem for name, problem in zip(names, problems) if problem is not None}
+    paths = [str(folder / name) for name in names]
+    found: dict[str, str] = {}
+    done = 0
+    with tqdm(total=len(names), desc='checking videos', mininterval=1) as progress:
+        while done < len(names):
+            try:
+                with ProcessPoolExecutor(max(1, workers)) as pool:
+                    for problem in pool.map(problem_of, paths[done:]):
+                        if problem is not None:
+                            found[names[done]] = problem
+                        done += 1
+                        progress.update()
+            except BrokenProcessPool:  # one of the next few took the decoder's process with it
+                last = min(done + 2 * workers, len(names))
+                while done < last:
+                    problem = _problem_alone(paths[done])
+                    if problem is not None:
+                        found[names[done]] = problem
+                    done += 1
+                    progress.update()
+    return found
+
+
+def _problem_alone(path: str) -> Optional[str]:
+    """Check one video in a process of its own, which it may crash."""
+    try:
+        with ProcessPoolExecutor(1) as pool:
+            return pool.submit(problem_of, path).result()
+    except BrokenProcessPool:
+        return 'the decoder crashes on it'

@@ -1,12 +1,13 @@
 """Every converter on small files in the official formats, and on malformed ones."""
 import json
+import os
 import pickle
 import subprocess
 import sys
 
 import pytest
 
-from mmc2v.preparation import Conversion
+from mmc2v.preparation import Conversion, videos
 from mmc2v.preparation.videos import find_videos
 
 from ..models import golden
@@ -237,7 +238,7 @@ MALFORMED = {
     'encoding': ('msrvtt', 'MSRVTT_JSFUSION_test.csv', 'ret1', b'\xff', r"row 3: not UTF-8"),
     'id twice': ('msrvtt', 'MSRVTT_train.9k.csv', 'video3', 'video2', r"row 5: the id 'video2'"),
     'unknown id': ('msrvtt', 'MSRVTT_train.9k.csv', 'video3', 'video99',
-                   r"1 of 5 videos of 'MSRVTT_train\.9k\.csv' \(row 4: 'video99'\) have no"),
+                   r"1 of 5 videos of 'MSRVTT_train\.9k\.csv' \(row 5: 'video99'\) have no"),
     'list': ('msvd', 'train_list.txt', 'b', 'b,c', r"row 2: expected one video id"),
     'list twice': ('msvd', 'train_list.txt', 'c\n', 'b\n', r"row 3: the id 'b' appears twice"),
     'pickle': ('msvd', 'raw-captions.pkl', b'\x80', b'no', r"pkl' is not a pickle of word lists"),
@@ -308,6 +309,23 @@ def test_the_script_itself(tmp_path):
     assert failed.returncode == 1
     assert failed.stderr.startswith('error: ')
     assert 'Traceback' not in failed.stderr
+
+
+def crashing(path):
+    if path.endswith('crash'):
+        os._exit(1)
+    return 'bad' if path.endswith('bad') else None
+
+
+@pytest.mark.parametrize('position', [0, 5, 19])
+def test_a_video_that_crashes_the_decoder_is_listed_and_the_rest_is_checked(
+        position, tmp_path, monkeypatch):
+    monkeypatch.setattr(videos, 'problem_of', crashing)  # processes are forked
+    names = [f'{i}.{"bad" if i % 7 == 3 else "good"}' for i in range(20)]
+    names[position] = 'x.crash'
+    found = videos.find_undecodable(tmp_path, names, workers=2)
+    assert found == {name: 'the decoder crashes on it' if name == 'x.crash' else 'bad'
+                     for name in names if not name.endswith('good')}
 
 
 def test_captions_keep_their_words():

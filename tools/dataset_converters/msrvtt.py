@@ -44,7 +44,7 @@ def read(conversion: Conversion, folder: Path, protocol: str) -> None:
         if protocol == 'full' else {'train': f'MSRVTT_train.{protocol[-2:]}.csv'}
     for split, name in lists.items():
         rows = read_table(conversion.source(folder / name), ['video_id'], unique='video_id')
-        conversion.add(split, [row['video_id'] for row in rows], captions, name)
+        conversion.add(split, [row['video_id'] for row in rows], captions, name, first_row=2)
     if protocol != 'full':
         path = conversion.source(folder / 'MSRVTT_JSFUSION_test.csv')
         rows = read_table(path, ['key', 'vid_key', 'video_id', 'sentence'], unique='video_id')
