@@ -303,10 +303,13 @@ def test_test_script_refuses_what_the_metric_could_not_do():
         test.add_outputs(config, argparse.Namespace(**{**arguments, 'dump': 'x.pkl'}))
 
 
-def test_an_undecodable_test_video_is_counted(trained, data, tmp_path):
+def test_undecodable_and_missing_test_videos_are_counted(trained, data, tmp_path):
     folder, _ = trained
     shutil.copytree(data, tmp_path / 'data')
     (tmp_path / 'data' / 'videos' / '3.mp4').write_bytes(b'broken')
+    (tmp_path / 'data' / 'report.json').write_text(json.dumps(dict(  # as a converter writes it
+        data_set='VATEX', protocol='hgr', splits=dict(all=dict(
+            videos=9, listed_videos=12, missing=['a', 'b', 'c'])))))
     options = ['--work-dir', tmp_path / 'work', '--out', tmp_path / 'metrics.json',
                '--cfg-options', f'test_dataloader.dataset.data_root={tmp_path / "data"}']
     script = (sys.executable, 'tools/test.py', folder / 'tiny.py',
@@ -315,5 +318,7 @@ def test_an_undecodable_test_video_is_counted(trained, data, tmp_path):
     shown = command(*script, 'test_dataloader.dataset.undecodable_as_miss=True')
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert (metrics['videos'], metrics['undecodable']) == (9, 1)
-    assert '1 undecodable (11.1%), counted as not found' in shown
+    assert ('3 of the 12 videos that the protocol lists are missing (25.0%); 1 undecodable '
+            '(11.1%), counted as not found') in shown
+    assert (metrics['listed_videos'], metrics['missing']) == (12, 3)
     assert '3.mp4 counts as not found' in shown
