@@ -111,7 +111,8 @@ class RetrievalMetric(BaseMetric):
             owner=np.repeat(np.arange(len(results)), [len(result['text']) for result in results]),
             group=None if None in groups else np.array(groups), query_bank=self.query_bank,
             logit_scale=scales[0] if scales else 100.0,
-            info={**{key: meta[key] for key in kept if key in meta}, **self.dump_info})
+            info={**{key: meta[key] for key in kept if key in meta},
+                  'group_name': self.options['group_name'], **self.dump_info})
 
 
 def _share_equal_captions(text: np.ndarray, tokens: list[bytes]) -> np.ndarray:

@@ -5,6 +5,7 @@ import torch
 from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 
+from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import METRICS
 
 
@@ -49,12 +50,16 @@ def test_captions_with_equal_tokens_share_one_embedding():
     assert evaluate(VIDEOS, texts, [[[1, 2]], [[1, 9]], [[1, 3]]])['v2t/R1'] > same['v2t/R1']
 
 
-def test_groups_count_every_member_as_right():
+def test_groups_count_every_member_as_right_and_go_into_the_dump(tmp_path):
     videos, texts = VIDEOS[:2], [[[0.2, 0.9, 0]], [[0.8, 0.3, 0]]]
     tokens = [[[1, 2]], [[1, 3]]]
-    metrics = evaluate(videos, texts, tokens, groups=['a', 'a'], group_name='pair')
+    metrics = evaluate(videos, texts, tokens, groups=['a', 'a'], group_name='pair',
+                       dump=str(tmp_path / 'dump.npz'))
     assert metrics['t2v/R1'] == 0.0
     assert metrics['t2v/pair_R1'] == metrics['v2t/pair_R1'] == 100.0
+    again = RetrievalEmbeddings.load(tmp_path / 'dump.npz')
+    assert again.info['group_name'] == 'pair'
+    assert again.group.tolist() == ['a', 'a']
     with pytest.raises(ValueError, match='group_file'):
         evaluate(videos, texts, tokens, group_name='pair')
 

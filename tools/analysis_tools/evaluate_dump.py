@@ -30,8 +30,6 @@ def parse_args() -> argparse.Namespace:
                         'another dump')
     parser.add_argument('--split', type=Path, metavar='ANNOTATION',
                         help='only the videos and captions of this annotation file')
-    parser.add_argument('--group-name', default='',
-                        help='also count every video of the same group as right, under this name')
     return parser.parse_args()
 
 
@@ -47,7 +45,8 @@ def main() -> dict[str, float]:
         embeddings = replace(embeddings, query_bank=RetrievalEmbeddings.load(args.query_bank).text)
     metrics = retrieval_metrics(
         embeddings, all_captions=args.all_captions, dual_softmax=args.dual_softmax,
-        query_bank=bool(args.query_bank), group_name=args.group_name)
+        query_bank=bool(args.query_bank),
+        group_name=embeddings.info.get('group_name', ''))
     print(format_table(metrics))
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
