@@ -10,6 +10,7 @@ import argparse
 from mmengine.runner import find_latest_checkpoint
 
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
+from mmc2v.engine import SplitOverlapHook
 from mmc2v.engine.hooks import refuse_empty_epoch
 from mmc2v.engine.launch import (
     build_runner,
@@ -80,6 +81,9 @@ def main() -> None:
     runner = build_runner(config)
     # schedulers counted in iterations would fail on it with a riddle
     refuse_empty_epoch(runner.train_loop.dataloader)
+    for hook in runner.hooks:  # before CLIP weights are downloaded and loaded
+        if isinstance(hook, SplitOverlapHook):
+            hook.before_train(runner)
     runner.train()
     end_processes(runner)
 

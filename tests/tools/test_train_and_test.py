@@ -237,6 +237,15 @@ def test_empty_epoch_says_what_to_do(trained, tmp_path):
     assert 'do not fill one batch of 50' in output
 
 
+def test_shared_videos_are_refused_before_weights_are_looked_for(trained, tmp_path):
+    folder, _ = trained
+    output = command(sys.executable, 'tools/train.py', folder / 'tiny.py', '--work-dir',
+                     tmp_path / 'work', '--cfg-options', 'model.pretrained=/gone/clip.pt',
+                     'custom_hooks.3.allow=[]', check=False)
+    assert 'ValueError: 9 of the 9 videos of' in output
+    assert '/gone/clip.pt' not in output.split('Traceback')[1]
+
+
 def test_resuming_needs_no_pretrained_file(trained, tmp_path):
     folder, _ = trained
     shutil.copytree(folder / 'work', tmp_path / 'work')
