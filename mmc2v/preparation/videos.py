@@ -55,13 +55,11 @@ def find_videos(folder: Path, ids: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def problem_of(path: str, frames_at_once: int = 16) -> Optional[str]:
+def problem_of(path: str) -> Optional[str]:
     """Decode a whole video; return what the decoder says, or None if all frames came."""
     from mmc2v.datasets.transforms import BACKENDS, OpenVideo, VideoDecodeError
     try:
-        reader = BACKENDS[OpenVideo().backend](path)
-        for start in range(0, len(reader.times), frames_at_once):
-            reader.read(range(start, min(start + frames_at_once, len(reader.times))))
+        BACKENDS[OpenVideo().backend](path).check()
     except VideoDecodeError as error:
         return error.reason
     return None

@@ -43,11 +43,11 @@ def test_evaluation_has_an_item_a_video_and_decodes_it_once(folder, monkeypatch)
     from mmc2v.datasets.transforms import decoding
     opened = []
 
-    class Counting(decoding.DecordReader):
-        def __init__(self, path):
+    class Counting(decoding.PyAVReader):
+        def __init__(self, path, max_filled):
             opened.append(path)
-            super().__init__(path)
-    monkeypatch.setitem(decoding.BACKENDS, 'decord', Counting)
+            super().__init__(path, max_filled)
+    monkeypatch.setitem(decoding.BACKENDS, 'pyav', Counting)
     dataset = DATASETS.build(dataset_config(folder, test_mode=True))
     items = [dataset[i] for i in range(len(dataset))]
     assert len(items) == 6

@@ -2,94 +2,21 @@
 
 F frames in the file, T frames sampled.
 """
-from collections.abc import Sequence
-from typing import Optional, Protocol
+import importlib.util
+from typing import Optional
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
 
-
-class VideoDecodeError(RuntimeError):
-    """A video that cannot be decoded.
-
-    Args:
-        path (str): The file.
-        reason (str): What the decoder says.
-    """
-
-    def __init__(self, path: str, reason: str = '') -> None:
-        super().__init__(path, reason)  # both, so that it survives pickling
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f'{self.path} cannot be decoded: {self.reason}' if self.reason else self.path
-
-
-class VideoReader(Protocol):
-    """What a decoding backend offers; register one in ``BACKENDS``.
-
-    Attributes:
-        times (np.ndarray): (F,) seconds at which frames are first shown, from 0, ascending.
-        duration (float): Seconds from the first frame to the end of the last.
-    """
-
-    times: np.ndarray
-    duration: float
-
-    def __init__(self, path: str) -> None:
-        """Open a file; raise VideoDecodeError if that is impossible."""
-
-    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Return frames as (H, W, 3) uint8 RGB; raise VideoDecodeError if one is missing."""
-
-
-class DecordReader:
-    """Reads by decord, exactly to the frame, with one thread (workers are the parallelism).
-
-    Args:
-        path (str): Video file.
-
-    Raises:
-        VideoDecodeError: If the file cannot be opened or holds no frame.
-    """
-
-    def __init__(self, path: str) -> None:
-        import decord
-        decord.logging.set_level(decord.logging.FATAL)  # what it prints comes as an error as well
-        self.path = path
-        try:
-            self._reader = decord.VideoReader(path, num_threads=1)
-            shown = self._reader.get_frame_timestamp(range(len(self._reader)))
-        except Exception as error:  # decord raises what its C++ side threw, of several types
-            raise VideoDecodeError(path, _first_line(error)) from error
-        if len(shown) == 0:
-            raise VideoDecodeError(path, 'there is no video frame in it')
-        starts, ends = shown.astype(np.float64).T
-        if (starts < 0).any() or (np.diff(starts) < 0).any():
-            # Packed B-frames in avi carry no timestamps, and decord returns garbage. Such files
-            # have a constant frame rate by their format.
-            rate = self._reader.get_avg_fps()
-            starts = np.arange(len(shown)) / rate
-            ends = starts + 1 / rate
-        self.times = starts - starts[0]
-        self.duration = float(ends[-1] - starts[0])
-
-    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """See :class:`VideoReader`."""
-        try:
-            return list(self._reader.get_batch(list(indices)).asnumpy())
-        except Exception as error:
-            raise VideoDecodeError(self.path, _first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
+from .decord_reader import DecordReader
+from .video_reader import VideoReader
 
 BACKENDS: dict[str, type[VideoReader]] = {'decord': DecordReader}
+if importlib.util.find_spec('av') is not None:
+    from .pyav_reader import PyAVReader
+    BACKENDS['pyav'] = PyAVReader
 
 
 @TRANSFORMS.register_module()
@@ -100,26 +27,44 @@ class OpenVideo(BaseTransform):
     (seconds), total_frames, start_index (the latter two for MMAction2's sampling transforms).
 
     Args:
-        backend (str): One of ``BACKENDS``. Defaults to 'decord'.
+        backend (str, optional): One of ``BACKENDS``. Defaults to 'pyav' where PyAV is installed,
+            else 'decord'.
+        tolerant (bool): For training on damaged files: frames that cannot be decoded are filled
+            from the nearest that can, and the data sample says so. By default damage raises.
+        max_filled (float): Share in (0, 1) of the frames of an item that ``tolerant`` may fill;
+            beyond it the video counts as undecodable. Defaults to 0.5.
 
     Raises:
-        ValueError: If there is no such backend.
+        ValueError: If there is no such backend, the backend cannot be tolerant, or ``max_filled``
+            is outside its range.
     """
 
-    def __init__(self, backend: str = 'decord') -> None:
+    def __init__(self, backend: Optional[str] = None, tolerant: bool = False,
+                 max_filled: float = 0.5) -> None:
+        backend = backend or ('pyav' if 'pyav' in BACKENDS else 'decord')
         if backend not in BACKENDS:
-            raise ValueError(f"backend='{backend}' is none of {sorted(BACKENDS)}")
+            raise ValueError(f"backend='{backend}' is none of {sorted(BACKENDS)}; 'pyav' needs "
+                             '`pip install av`')
+        if not 0 < max_filled < 1:
+            raise ValueError(f'max_filled must lie in (0, 1), got {max_filled}')
+        if tolerant and backend == 'decord':
+            raise ValueError("backend='decord' cannot tell which frames are whole: set "
+                             "tolerant=False, or backend='pyav'")
         self.backend = backend
+        self.tolerant = tolerant
+        self.max_filled = max_filled
 
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""
-        reader = BACKENDS[self.backend](results['filename'])
+        reader = BACKENDS[self.backend](results['filename'],
+                                        self.max_filled if self.tolerant else 0.0)
         results.update(video_reader=reader, frame_times=reader.times, duration=reader.duration,
                        total_frames=len(reader.times), start_index=0)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(backend={self.backend!r})'
+        return (f'{type(self).__name__}(backend={self.backend!r}, tolerant={self.tolerant}, '
+                f'max_filled={self.max_filled})')
 
 
 @TRANSFORMS.register_module()
@@ -127,7 +72,8 @@ class DecodeFrames(BaseTransform):
     """Decodes the sampled frames and closes the video.
 
     Required keys: video_reader, frame_inds. Added keys: imgs (list of T (H, W, 3) uint8 RGB),
-    original_shape, img_shape: those of MMAction2's decoding, so that its transforms can follow.
+    original_shape, img_shape: those of MMAction2's decoding, so that its transforms can follow;
+    damage (str), where frames of a damaged video were filled.
     """
 
     def transform(self, results: dict) -> Optional[dict]:
@@ -135,4 +81,6 @@ class DecodeFrames(BaseTransform):
         reader = results.pop('video_reader')
         results['imgs'] = reader.read(np.asarray(results['frame_inds']).reshape(-1).tolist())
         results['original_shape'] = results['img_shape'] = results['imgs'][0].shape[:2]
+        if reader.damage is not None:
+            results['damage'] = reader.damage
         return results

@@ -12,7 +12,7 @@ from mmcv.transforms import BaseTransform
 from mmc2v.registry import TRANSFORMS
 
 META_KEYS = ('filename', 'video_id', 'captions', 'group', 'frame_inds', 'replaces',
-             'undecodable')
+             'undecodable', 'damage')
 
 
 @TRANSFORMS.register_module()

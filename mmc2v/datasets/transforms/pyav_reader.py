@@ -1,0 +1,210 @@
+"""Reading videos by PyAV, exact to the frame and without decoding more than is needed.
+
+F frames in the file, P packets, T frames read.
+"""
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Optional
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from .video_index import VideoIndex, index_by_decoding, index_packets, open_video
+from .video_reader import VideoDecodeError, first_line
+
+# The decoder refuses what it would otherwise conceal.
+_DECODER_OPTIONS = {'err_detect': 'explode'}
+# What PyAV raises on files that are none, in order of how often
+_UNREADABLE = (av.FFmpegError, ValueError, EOFError, OverflowError, MemoryError)
+
+
+class PyAVReader:
+    """Jumps to the groups of pictures that hold the wanted frames and skips what none refers to.
+
+    Packets are read once; their times are the index. For each wanted frame the decoder gets the
+    packets from the last keyframe that is not after it, without those that no other frame refers
+    to. What comes is compared with what was asked for by time, so a file that does not keep its
+    promises is decoded from its beginning instead, and one that then still does not is damaged.
+    One decoder thread: workers are the parallelism. Frames with rotation metadata are turned.
+
+    Args:
+        path (str): Video file.
+        max_filled (float): Share in [0, 1) of the frames read that may be filled from the nearest
+            decodable frame, and of packets that may be missing at the end. Defaults to 0, strict:
+            any damage that meets what is read raises.
+
+    Raises:
+        VideoDecodeError: If the file cannot be opened, holds no frame, or is truncated (strict).
+    """
+
+    def __init__(self, path: str, max_filled: float = 0.0) -> None:
+        self.path = path
+        self.damage: Optional[str] = None
+        self._max_filled = max_filled
+        self._reformatter = VideoReformatter()
+        self._position = 0  # of the packet that the decoder has last
+        try:
+            self._container, self._stream = open_video(path)
+            self._index = self._make_index()
+        except _UNREADABLE as error:
+            raise VideoDecodeError(path, first_line(error)) from error
+        if len(self._index.times) == 0:
+            raise VideoDecodeError(path, 'there is no video frame in it')
+        self.times = self._index.times
+        self.duration = self._index.duration
+        if self._index.damage:
+            if self._index.missing_share > max_filled:
+                raise VideoDecodeError(path, self._index.damage)
+            self.damage = self._index.damage
+
+    def _make_index(self) -> VideoIndex:
+        index = index_packets(self._container, self._stream)
+        context = self._stream.codec_context
+        context.thread_count = 1
+        context.options = dict(_DECODER_OPTIONS)
+        # Opened before anything is skipped: some decoders read what to skip at opening alone.
+        context.open(strict=False)
+        if index.by_order:
+            self._index = index
+            frames = self._salvage() if self._max_filled else self._frames(0, len(index.packets))
+            index_by_decoding(index, self._stream, frames)
+        return index
+
+    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """See :class:`VideoReader`; a frame is decoded once however often it is asked for.
+
+        Raises:
+            VideoDecodeError: If a frame is damaged, or more of them than may be filled.
+        """
+        numbers = [int(index) for index in indices]
+        wanted = set(numbers)
+        try:
+            found, reason = self._read_exact(wanted)
+            if len(found) < len(wanted):
+                if not self._max_filled:
+                    at = self.times[min(wanted - set(found))]
+                    raise VideoDecodeError(self.path, f'frame at {at:.3f} s: {reason}')
+                self._fill(found, wanted - set(found), reason)
+        except _UNREADABLE as error:
+            raise VideoDecodeError(self.path, first_line(error)) from error
+        return [found[number] for number in numbers]
+
+    def check(self) -> None:
+        """See :class:`VideoReader`."""
+        try:
+            whole = {number for number, _ in self._from_start(set())} - {-1}
+        except _UNREADABLE as error:
+            raise VideoDecodeError(self.path, first_line(error)) from error
+        if len(whole) < len(self.times):
+            at = self.times[min(set(range(len(self.times))) - whole)]
+            raise VideoDecodeError(self.path, f'the decoder returns no frame at {at:.3f} s')
+
+    def _read_exact(self, wanted: set[int]) -> tuple[dict[int, np.ndarray], str]:
+        """Decode what can be had as the file promises, and say why that is not all."""
+        found: dict[int, np.ndarray] = {}
+        reason = 'the decoder returns no such frame'
+        jumps = [] if self._index.by_order else [self._jump]
+        for decode in (*jumps, self._from_start):
+            try:
+                for number, frame in decode(wanted - set(found)):
+                    if number in wanted and number not in found:
+                        found[number] = self._to_array(frame)
+                    if len(found) == len(wanted):
+                        break
+            except av.FFmpegError as error:
+                reason = error.strerror
+            if len(found) == len(wanted):
+                break
+        return found, reason
+
+    def _jump(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode the groups of pictures that hold frames, and of them what is needed."""
+        index = self._index
+        groups: dict[int, set[int]] = {}
+        for number in sorted(wanted):
+            groups.setdefault(index.start_of(number), set()).add(index.positions[number])
+        index.hold([(start, max(targets) + 1) for start, targets in groups.items()])
+        for start, targets in groups.items():
+            for frame in self._frames(start, max(targets) + 1, targets):
+                yield self._number_of(frame), frame
+
+    def _from_start(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode everything."""
+        for order, frame in enumerate(self._frames(0, len(self._index.packets))):
+            yield order if self._index.by_order else self._number_of(frame), frame
+
+    def _number_of(self, frame: av.VideoFrame) -> int:
+        """Return the number of the frame that is shown at this very time, or -1."""
+        pts = self._index.pts
+        number = bisect_left(pts, frame.pts) if frame.pts is not None else len(pts)
+        return number if number < len(pts) and pts[number] == frame.pts else -1
+
+    def _frames(self, start: int, stop: int, targets: Optional[set[int]] = None,
+                ) -> Iterator[av.VideoFrame]:
+        """Decode packets from ``start``, a keyframe; where targets are given, what these need.
+
+        Raises:
+            av.FFmpegError: If the decoder finds a fault.
+        """
+        context = self._stream.codec_context
+        context.flush_buffers()
+        for position, packet in enumerate(self._index.read(start, stop), start):
+            self._position = position
+            # B-frames that none refers to are most of what lies between targets
+            context.skip_frame = 'DEFAULT' if targets is None or position in targets else 'NONREF'
+            yield from self._whole(context.decode(packet))
+        yield from self._whole(context.decode(None))
+
+    @staticmethod
+    def _whole(frames: Sequence[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Leave out what the decoder itself calls corrupt."""
+        return (frame for frame in frames if not frame.is_corrupt)
+
+    def _salvage(self) -> Iterator[av.VideoFrame]:
+        """Decode all groups of pictures, each up to its first fault."""
+        start, first_pts = 0, None
+        while start < len(self._index.packets):
+            try:
+                for frame in self._frames(start, len(self._index.packets)):
+                    if first_pts is None or frame.pts is None or frame.pts >= first_pts:
+                        yield frame  # what is shown before its keyframe refers to the group before
+                return
+            except av.FFmpegError as error:
+                self.damage = f'the decoder finds faults: {error.strerror}'
+                start, first_pts = self._index.next_key(self._position)
+
+    def _fill(self, found: dict[int, np.ndarray], missing: set[int], reason: str) -> None:
+        """Complete ``found`` by the nearest whole frames.
+
+        Raises:
+            VideoDecodeError: If none is whole, or more would be filled than may be.
+        """
+        nearest: dict[int, tuple[float, int, av.VideoFrame]] = {}
+        for order, frame in enumerate(self._salvage()):
+            number = order if self._index.by_order else self._number_of(frame)
+            if number < 0:
+                continue
+            for wanted in missing:
+                distance = abs(self.times[number] - self.times[wanted])
+                if wanted not in nearest or distance < nearest[wanted][0]:
+                    nearest[wanted] = (distance, number, frame)
+        filled = {number for number in missing if number not in nearest
+                  or nearest[number][1] != number}
+        share = len(filled) / (len(found) + len(missing))
+        if len(nearest) < len(missing) or share > self._max_filled:
+            raise VideoDecodeError(self.path, f'{len(filled)} of {len(found) + len(missing)} '
+                                   f'frames are damaged: {reason}')
+        found.update({number: self._to_array(frame) for number, (_, _, frame) in nearest.items()})
+        farthest = max((nearest[number][0] for number in filled), default=0.0)
+        self.damage = (f'{len(filled)} of {len(found)} frames are filled from the nearest, '
+                       f'{farthest:.2f} s away at most: {reason}')
+
+    def _to_array(self, frame: av.VideoFrame) -> np.ndarray:
+        """Return (H, W, 3) uint8 RGB, upright."""
+        image = self._reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
+        turns, odd = divmod(frame.rotation, 90)
+        if odd:
+            raise VideoDecodeError(self.path, f'its rotation of {frame.rotation} degrees is no '
+                                   'quarter turn')
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns % 4 else image
