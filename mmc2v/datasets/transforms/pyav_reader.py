@@ -10,13 +10,19 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .video_index import VideoIndex, index_by_decoding, index_packets, open_video
+from .video_index import VideoIndex, index_by_decoding, index_packets, is_whole_jpeg, open_video
 from .video_reader import VideoDecodeError, first_line
+
+
+class _DamageError(Exception):
+    """A fault that neither demuxer nor decoder raises."""
+
 
 # The decoder refuses what it would otherwise conceal.
 _DECODER_OPTIONS = {'err_detect': 'explode'}
 # What PyAV raises on files that are none, in order of how often
-_UNREADABLE = (av.FFmpegError, ValueError, EOFError, OverflowError, MemoryError)
+_UNREADABLE = (av.FFmpegError, _DamageError, ValueError, EOFError, IndexError, OverflowError,
+               MemoryError)
 
 
 class PyAVReader:
@@ -61,6 +67,7 @@ class PyAVReader:
     def _make_index(self) -> VideoIndex:
         index = index_packets(self._container, self._stream)
         context = self._stream.codec_context
+        self._is_jpeg = context.codec.canonical_name == 'mjpeg'
         context.thread_count = 1
         context.options = dict(_DECODER_OPTIONS)
         # Opened before anything is skipped: some decoders read what to skip at opening alone.
@@ -68,7 +75,8 @@ class PyAVReader:
         if index.by_order:
             self._index = index
             frames = self._salvage() if self._max_filled else self._frames(0, len(index.packets))
-            index_by_decoding(index, self._stream, frames)
+            index_by_decoding(index, self._stream,
+                              (frame for _, frame in self._numbered(frames)))
         return index
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
@@ -112,8 +120,8 @@ class PyAVReader:
                         found[number] = self._to_array(frame)
                     if len(found) == len(wanted):
                         break
-            except av.FFmpegError as error:
-                reason = error.strerror
+            except (av.FFmpegError, _DamageError) as error:
+                reason = first_line(error)
             if len(found) == len(wanted):
                 break
         return found, reason
@@ -126,13 +134,27 @@ class PyAVReader:
             groups.setdefault(index.start_of(number), set()).add(index.positions[number])
         index.hold([(start, max(targets) + 1) for start, targets in groups.items()])
         for start, targets in groups.items():
-            for frame in self._frames(start, max(targets) + 1, targets):
-                yield self._number_of(frame), frame
+            yield from self._numbered(self._frames(start, max(targets) + 1, targets))
 
     def _from_start(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decode everything."""
-        for order, frame in enumerate(self._frames(0, len(self._index.packets))):
-            yield order if self._index.by_order else self._number_of(frame), frame
+        return self._numbered(self._frames(0, len(self._index.packets)))
+
+    def _numbered(self, frames: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Number all frames of the file by time, or by order where times do not tell them."""
+        order, last = 0, None
+        for frame in frames:
+            if not self._index.by_order:
+                yield self._number_of(frame), frame
+                continue
+            if None not in (last, frame.pts) and frame.pts <= last and not self._index.timeless:
+                fault = f'times go back to {float(frame.time):.3f} s'
+                if not self._max_filled:
+                    raise _DamageError(fault)
+                self.damage = fault
+                continue  # repeated, or of a recording that was joined to another
+            yield order, frame
+            order, last = order + 1, frame.pts
 
     def _number_of(self, frame: av.VideoFrame) -> int:
         """Return the number of the frame that is shown at this very time, or -1."""
@@ -146,20 +168,33 @@ class PyAVReader:
 
         Raises:
             av.FFmpegError: If the decoder finds a fault.
+            _DamageError: If demuxer or decoder call something corrupt that others may refer to.
         """
         context = self._stream.codec_context
         context.flush_buffers()
+        first_pts: Optional[int] = None
         for position, packet in enumerate(self._index.read(start, stop), start):
             self._position = position
+            first_pts = packet.pts if position == start else first_pts
+            if packet.is_corrupt or (self._is_jpeg and not is_whole_jpeg(bytes(packet))):
+                raise _DamageError('a packet is corrupt')
             # B-frames that none refers to are most of what lies between targets
             context.skip_frame = 'DEFAULT' if targets is None or position in targets else 'NONREF'
-            yield from self._whole(context.decode(packet))
-        yield from self._whole(context.decode(None))
+            yield from self._whole(context.decode(packet), first_pts)
+        yield from self._whole(context.decode(None), first_pts)
 
     @staticmethod
-    def _whole(frames: Sequence[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-        """Leave out what the decoder itself calls corrupt."""
-        return (frame for frame in frames if not frame.is_corrupt)
+    def _whole(frames: Sequence[av.VideoFrame], first_pts: Optional[int],
+               ) -> Iterator[av.VideoFrame]:
+        """Refuse what the decoder calls corrupt, but for what is shown before its keyframe.
+
+        Such frames refer to the group of pictures before, which the decoder has not seen.
+        """
+        for frame in frames:
+            if not frame.is_corrupt:
+                yield frame
+            elif first_pts is None or frame.pts is None or frame.pts >= first_pts:
+                raise _DamageError('the decoder calls a frame corrupt')
 
     def _salvage(self) -> Iterator[av.VideoFrame]:
         """Decode all groups of pictures, each up to its first fault."""
@@ -170,8 +205,8 @@ class PyAVReader:
                     if first_pts is None or frame.pts is None or frame.pts >= first_pts:
                         yield frame  # what is shown before its keyframe refers to the group before
                 return
-            except av.FFmpegError as error:
-                self.damage = f'the decoder finds faults: {error.strerror}'
+            except (av.FFmpegError, _DamageError) as error:
+                self.damage = f'there are faults: {first_line(error)}'
                 start, first_pts = self._index.next_key(self._position)
 
     def _fill(self, found: dict[int, np.ndarray], missing: set[int], reason: str) -> None:
@@ -181,8 +216,7 @@ class PyAVReader:
             VideoDecodeError: If none is whole, or more would be filled than may be.
         """
         nearest: dict[int, tuple[float, int, av.VideoFrame]] = {}
-        for order, frame in enumerate(self._salvage()):
-            number = order if self._index.by_order else self._number_of(frame)
+        for number, frame in self._numbered(self._salvage()):
             if number < 0:
                 continue
             for wanted in missing:

@@ -10,6 +10,8 @@ from typing import Optional
 import av
 import numpy as np
 
+from .video_reader import first_line
+
 # Codecs whose frames are known by the time of their packet, one for one.
 _ONE_FRAME_A_PACKET = {'av1', 'h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp9'}
 _INTRA_ONLY = {'mjpeg'}
@@ -43,6 +45,7 @@ class VideoIndex:
         times (np.ndarray): (F,) seconds at which frames are first shown, from 0.
         duration (float): Seconds from the first frame to the end of the last.
         by_order (bool): Frames cannot be told by time; ``pts`` and ``positions`` mean nothing.
+        timeless (bool): The container has no times of its own (avi).
         missing_share (float): Share of the declared packets that is not there.
         damage (str, optional): What is missing.
     """
@@ -56,6 +59,7 @@ class VideoIndex:
     times: np.ndarray = field(default_factory=lambda: np.zeros(0))
     duration: float = 0.0
     by_order: bool = False
+    timeless: bool = False
     missing_share: float = 0.0
     damage: Optional[str] = None
 
@@ -94,6 +98,24 @@ def _demux(container: av.container.InputContainer, stream: av.VideoStream) -> It
             yield packet
 
 
+def is_whole_jpeg(data: bytes) -> bool:
+    """Say whether an image has all its segments, which FFmpeg does not ask of Motion JPEG.
+
+    From one without a scan it returns whatever was in memory: an earlier frame.
+
+    Args:
+        data (bytes): From start of image to end of image.
+    """
+    place, has_frame = 2, False
+    while data[:2] == b'\xff\xd8' and place + 4 <= len(data) and data[place] == 0xff:
+        marker = data[place + 1]
+        if marker == 0xda:  # start of scan
+            return has_frame and b'\xff\xd9' in data[-16:]
+        has_frame = has_frame or marker in (0xc0, 0xc1, 0xc2)
+        place += 2 + int.from_bytes(data[place + 2:place + 4], 'big')
+    return False
+
+
 def index_packets(container: av.container.InputContainer, stream: av.VideoStream) -> VideoIndex:
     """Read all packets of a file.
 
@@ -107,7 +129,7 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
     index = VideoIndex(container.name, stream.index)
     held, reason = 0, None
     shown: dict[Optional[int], int] = {}  # pts -> position
-    ends, num_shown = [], 0
+    durations: list[tuple[Optional[int], int]] = []
     try:
         for position, packet in enumerate(_demux(container, stream)):
             held += packet.size
@@ -115,21 +137,21 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
             if packet.is_keyframe and packet.pts is not None:
                 index.keys.append((position, packet.pts))
             if not packet.is_discard:  # cut off by an edit list
-                num_shown += 1
                 shown[packet.pts] = position
-                ends.append((packet.pts, packet.duration))
-    except av.FFmpegError as error:
-        reason = f'after {len(index.packets)} packets: {error.strerror}'
+                durations.append((packet.pts, packet.duration or 0))
+    except (av.FFmpegError, IndexError) as error:  # PyAV does not know streams that begin later
+        reason = f'after {len(index.packets)} packets: {first_line(error)}'
     if held > _MAX_HELD_BYTES:
         index.packets = [None] * len(index.packets)
-    _note_truncation(index, container, stream, reason)
     codec = stream.codec_context.codec.canonical_name
-    in_avi = container.format.name == 'avi'  # which has no times: they are guessed
-    index.by_order = (None in shown or len(shown) < num_shown or codec not in _ONE_FRAME_A_PACKET
-                      or (in_avi and codec not in _INTRA_ONLY))
+    index.timeless = container.format.name == 'avi'
+    index.by_order = (None in shown or len(shown) < len(durations)
+                      or codec not in _ONE_FRAME_A_PACKET
+                      or (index.timeless and codec not in _INTRA_ONLY))
     if not index.by_order and shown:
         index.pts, index.positions = map(list, zip(*sorted(shown.items())))
-        _set_times(index, index.pts, max(ends)[1], stream)
+        _set_times(index, index.pts, max(durations)[1], stream)
+    _note_missing(index, container, stream, sum(duration for _, duration in durations), reason)
     return index
 
 
@@ -157,27 +179,41 @@ def index_by_decoding(index: VideoIndex, stream: av.VideoStream,
         VideoIndex: The index.
     """
     pts = [frame.pts for frame in frames]
-    known = {time for time in pts if time is not None}
-    if len(known) < len(pts):  # by its format such a file has a constant rate
+    if len(set(pts) - {None}) < len(pts):  # by its format such a file has a constant rate
         rate = stream.average_rate or 25
         pts = [round(number / (rate * stream.time_base)) for number in range(len(pts))]
     if pts:
-        # packed B-frames come in order, with times of one another
+        # packed B-frames in avi come in order, with times of one another
         _set_times(index, sorted(pts), None, stream)
     return index
 
 
-def _note_truncation(index: VideoIndex, container: av.container.InputContainer,
-                     stream: av.VideoStream, reason: Optional[str]) -> None:
+def _note_missing(index: VideoIndex, container: av.container.InputContainer,
+                  stream: av.VideoStream, shown_duration: int, reason: Optional[str]) -> None:
     """Compare what is there with what the file declares."""
-    found = len(index.packets)
-    declared = stream.frames
-    if 'mp4' in container.format.name.split(','):
-        # after edit lists, which may leave samples out; zero in fragmented files
-        declared = len(stream.index_entries)
-    corrupt = any(packet is not None and packet.is_corrupt for packet in index.packets[-1:])
-    if reason is None and found >= declared and not corrupt:
-        return
-    index.missing_share = max(0.0, 1 - (found - corrupt) / max(declared, found, 1))
-    index.damage = f'{found - corrupt} of {max(declared, found)} video packets are there' + (
-        f' ({reason})' if reason else '')
+    formats = container.format.name.split(',')
+    found = expected = len(index.packets)
+    if 'mp4' in formats and stream.frames:  # none are declared in fragmented files
+        # Edit lists leave samples out, also of the duration; a damaged table of samples does not.
+        expected = max(found, len(stream.index_entries))
+        mean = shown_duration / max(1, len(index.times))
+        if mean and stream.duration and stream.duration - shown_duration > 2.5 * mean:
+            expected = max(expected, round(stream.duration / mean))
+    elif 'mp4' not in formats:
+        expected = max(found, stream.frames)
+    if 'matroska' in formats and container.duration and len(index.times):
+        # audio may be longer than its video, but not by much
+        alone = len(container.streams) == 1
+        missing = container.duration / 1e6 - index.duration
+        mean = index.duration / len(index.times)
+        if missing > (2.5 * mean if alone else max(1.0, index.duration / 10)):
+            expected += round(missing / mean)
+    if 'mpegts' in formats and len(index.pts) > 2:  # a packet that is lost leaves a gap alone
+        gaps = np.diff(index.pts)
+        expected += int(np.round(gaps / np.median(gaps) - 1).sum())
+    if index.timeless and 0 < stream.frames < found:  # times are counted, so all may be wrong
+        expected = stream.frames
+    if found != expected or reason is not None:
+        index.missing_share = abs(1 - found / max(1, expected))
+        index.damage = f'{found} of {expected} video packets are there' + (
+            f' ({reason})' if reason else '')

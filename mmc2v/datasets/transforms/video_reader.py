@@ -56,4 +56,6 @@ class VideoReader(Protocol):
 
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, or its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    # FFmpeg's errors repeat number and path
+    said = getattr(error, 'strerror', None) or str(error)
+    return (said.strip().splitlines() or [type(error).__name__])[0]
