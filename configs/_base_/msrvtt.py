@@ -6,7 +6,7 @@ missing_hint = (
     'Prepare it: python tools/dataset_converters/msrvtt.py --annotations OFFICIAL_FILES --videos '
     'data/msrvtt/videos --protocol 1k-A-9k --out data/msrvtt/1k-A-9k')
 sampling = dict(type='mmc2v.SampleGridFrames', num_frames=12, divisor=2)
-train_pipeline = [_base_.open_video, dict(sampling, jitter=True), *_base_.frames_to_inputs]
+train_pipeline = [_base_.open_damaged_video, dict(sampling, jitter=True), *_base_.frames_to_inputs]
 test_pipeline = [_base_.open_video, sampling, *_base_.frames_to_inputs]
 train_dataloader = dict(dataset=dict(
     data_root='data/msrvtt', ann_file='1k-A-9k/train.json', missing_hint=missing_hint,

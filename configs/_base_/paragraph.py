@@ -8,7 +8,7 @@ frames_to_inputs = [
     dict(type='mmc2v.PackRetrievalInputs'),
 ]
 sampling = dict(type='mmc2v.SampleGridFrames', num_frames=64)
-train_pipeline = [_base_.open_video, dict(sampling, jitter=True), *frames_to_inputs]
+train_pipeline = [_base_.open_damaged_video, dict(sampling, jitter=True), *frames_to_inputs]
 test_pipeline = [_base_.open_video, sampling, *frames_to_inputs]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))

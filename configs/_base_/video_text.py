@@ -1,7 +1,8 @@
 # Loaders and pipelines of video-text retrieval: 12 frames, 32 tokens. Annotations are those that
 # tools/dataset_converters write. A data set adds its data_root, annotations and missing_hint.
 image_size = 224
-open_video = dict(type='mmc2v.OpenVideo')
+open_video = dict(type='mmc2v.OpenVideo')  # strict: damage is an error
+open_damaged_video = dict(type='mmc2v.OpenVideo', tolerant=True)  # or filled, and reported
 frames_to_inputs = [
     dict(type='mmc2v.DecodeFrames'),
     dict(type='mmc2v.ResizeCenterCrop', size=image_size),
@@ -9,7 +10,7 @@ frames_to_inputs = [
     dict(type='mmc2v.PackRetrievalInputs'),
 ]
 sampling = dict(type='mmc2v.SampleGridFrames', num_frames=12)
-train_pipeline = [open_video, dict(sampling, jitter=True), *frames_to_inputs]
+train_pipeline = [open_damaged_video, dict(sampling, jitter=True), *frames_to_inputs]
 test_pipeline = [open_video, sampling, *frames_to_inputs]
 
 train_dataloader = dict(

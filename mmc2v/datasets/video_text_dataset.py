@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmc2v.annotations import check_captions, read_json_object
 from mmc2v.registry import DATASETS
 
+from .frame_cache import check_cache
 from .transforms import VideoDecodeError
 
 
@@ -66,7 +67,8 @@ class VideoTextDataset(BaseDataset):
     Raises:
         FileNotFoundError: If the annotation or a video is missing.
         ValueError: If the annotation is empty or an entry is wrong; the entry is named. If
-            ``exclude_file`` is given in test mode.
+            ``exclude_file`` is given in test mode. If the videos are a frame cache that does not
+            fit the pipeline.
     """
 
     def __init__(self, ann_file: str, group_file: Optional[str] = None, missing_hint: str = '',
@@ -106,6 +108,7 @@ class VideoTextDataset(BaseDataset):
                        captions=check_captions(self.ann_file, name, captions))
                   for name, captions in annotation.items()]
         self._check_files(videos)
+        check_cache(folder, self.pipeline.transforms)
         self._add_groups(videos)
         if self.test_mode:
             return videos

@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 from mmc2v.registry import HOOKS
 
 
-def _datasets(dataset: Dataset) -> Iterator[Dataset]:
+def wrapped_datasets(dataset: Dataset) -> Iterator[Dataset]:
     """Yield a data set and everything that it wraps."""
     yield dataset
     for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
         if inner is not None:
-            yield from _datasets(inner)
+            yield from wrapped_datasets(inner)
 
 
 @HOOKS.register_module()
@@ -49,7 +49,7 @@ class EpochRandomnessHook(Hook):
         seed = [runner.seed]
         broadcast_object_list(seed)  # diff_rank_seed gives every rank another
         loader = runner.train_dataloader
-        for dataset in _datasets(loader.dataset):
+        for dataset in wrapped_datasets(loader.dataset):
             if hasattr(dataset, 'set_epoch'):
                 dataset.set_epoch(epoch, seed[0])
         for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
@@ -113,6 +113,8 @@ class ContrastiveBatchHook(Hook):
 class UndecodableVideosHook(Hook):
     """Reports undecodable training videos, and stops all ranks where there are too many.
 
+    Videos of which frames were filled are reported as well and do not count as undecodable.
+
     Args:
         max_share (float): Largest share of distinct seen videos that may be undecodable, in
             [0, 1]. Defaults to 0.05.
@@ -132,6 +134,8 @@ class UndecodableVideosHook(Hook):
         self._bad: dict[str, str] = {}
         self._new_seen: set[str] = set()
         self._new_bad: dict[str, str] = {}
+        self._damaged: dict[str, str] = {}
+        self._new_damaged: dict[str, str] = {}
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
@@ -139,6 +143,8 @@ class UndecodableVideosHook(Hook):
         for sample in data_batch['data_samples']:
             if 'filename' in sample:  # not so in data sets of others
                 self._new_seen.add(sample.filename)
+                if 'damage' in sample:
+                    self._new_damaged[sample.filename] = sample.damage
             for path, reason in sample.metainfo.get('replaces', []):
                 self._new_seen.add(path)
                 self._new_bad[path] = reason
@@ -151,9 +157,12 @@ class UndecodableVideosHook(Hook):
 
     def _exchange(self, runner: Runner) -> None:
         """Share news among ranks; every rank then knows the same and decides the same."""
-        gathered = all_gather_object((self._new_seen, self._new_bad))
-        self._new_seen, self._new_bad = set(), {}
-        for seen, bad in gathered:
+        gathered = all_gather_object((self._new_seen, self._new_bad, self._new_damaged))
+        self._new_seen, self._new_bad, self._new_damaged = set(), {}, {}
+        for seen, bad, damaged in gathered:
+            for path in sorted(set(damaged) - set(self._damaged)):
+                self._damaged[path] = damaged[path]
+                runner.logger.warning(f'damaged video: {path}: {damaged[path]}')
             self._seen |= seen
             for path in sorted(set(bad) - set(self._bad)):
                 self._bad[path] = bad[path]

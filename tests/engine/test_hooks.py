@@ -41,6 +41,15 @@ def test_each_bad_video_is_reported_once():
     assert runner.logger.lines == ['undecodable video, replaced by another: c: broken']
 
 
+def test_damage_is_reported_once_and_is_not_undecodable():
+    hook, runner = UndecodableVideosHook(interval=1, min_seen=1, max_share=0), SimpleNamespace(
+        logger=Log())
+    sample = ActionDataSample(metainfo=dict(filename='a', damage='1 of 12 frames are filled'))
+    for _ in range(2):
+        hook.after_train_iter(runner, 0, dict(data_samples=[sample]))
+    assert runner.logger.lines == ['damaged video: a: 1 of 12 frames are filled']
+
+
 def test_share_counts_distinct_videos_after_enough_were_seen():
     hook = UndecodableVideosHook(max_share=0.05, min_seen=100, interval=1)
     runner = SimpleNamespace(logger=Log())

@@ -6,7 +6,7 @@ Measures CPU time of this process, with one thread, file by file and way by way 
 medians and their ratio to MMAction2's pipeline (DecordInit, UniformSample, DecordDecode, Resize of
 the short side to 256, CenterCrop of 224). Without arguments it makes H.264 videos of 320x240 (20 s)
 and 1280x720 (10 s) in a temporary folder. Every file is also decoded from its beginning, and the
-frames of each backend are compared with those.
+frames of each backend are compared with those. The cache is the one of tools/cache_videos.py.
 """
 import argparse
 import statistics
@@ -26,9 +26,11 @@ from tqdm import tqdm
 
 import mmc2v  # noqa: F401  (registers the transforms)
 from mmc2v.annotations import VIDEO_EXTENSIONS
+from mmc2v.datasets.frame_cache import CacheSettings, cache_video
 from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
 
 NUM_FRAMES = 12
+CACHE = 'mmc2v, frame cache'
 
 
 def make_video(path: Path, width: int, height: int, seconds: int, seed: int) -> None:
@@ -71,16 +73,19 @@ def pipelines() -> dict[str, Callable[[dict], dict]]:
             **{f'mmc2v, {backend}': ours(backend) for backend in sorted(BACKENDS, reverse=True)}}
 
 
-def measure(paths: list[Path], repeats: int) -> dict[str, dict[Path, float]]:
+def measure(paths: list[Path], cached: dict[Path, Path], repeats: int,
+            ) -> dict[str, dict[Path, float]]:
     """Return the median CPU seconds of each way on each file."""
     ways = pipelines()
+    ways[CACHE] = ways['mmc2v, pyav']
     times: dict[str, dict[Path, list[float]]] = {
         name: {path: [] for path in paths} for name in ways}
     for repeat in tqdm(range(repeats + 1), desc='measuring', unit='round'):
         for path in paths:
             for name, pipeline in ways.items():
+                filename = str(cached[path] if name == CACHE else path)
                 start = time.process_time()
-                pipeline(dict(filename=str(path), start_index=0, modality='RGB'))
+                pipeline(dict(filename=filename, start_index=0, modality='RGB'))
                 if repeat > 0:  # the first loads what is loaded once
                     times[name][path].append(time.process_time() - start)
     return {name: {path: statistics.median(values) for path, values in by_path.items()}
@@ -133,12 +138,17 @@ def main() -> None:
                 groups[f'made, {width}x{height}, {seconds} s'] = paths
         if not any(groups.values()):
             raise ValueError(f'there is no video in {[str(path) for path in args.videos]}')
-        report(groups, args.repeats)
+        report(groups, args.repeats, Path(folder))
 
 
-def report(groups: dict[str, list[Path]], repeats: int) -> None:
+def report(groups: dict[str, list[Path]], repeats: int, folder: Path) -> None:
     """Print a table for each group of files."""
-    times = measure([path for paths in groups.values() for path in paths], repeats)
+    settings = CacheSettings(224, NUM_FRAMES, 1, 5.0, None)
+    cached = {path: folder / 'cache' / f'{number}{path.suffix}' for number, path in
+              enumerate(path for paths in groups.values() for path in paths)}
+    for path, target in tqdm(cached.items(), desc='caching'):
+        cache_video(str(path), str(target), settings)
+    times = measure(list(cached), cached, repeats)
     reference = next(iter(times.values()))
     for title, paths in groups.items():
         print(f'\n{title}: {len(paths)} videos, CPU ms a video (median), ratio of {repeats} rounds')
@@ -146,6 +156,11 @@ def report(groups: dict[str, list[Path]], repeats: int) -> None:
             ratios = [reference[path] / by_path[path] for path in paths]
             print(f'  {name:20} {statistics.median(by_path[path] for path in paths) * 1e3:8.1f}'
                   f'   {statistics.median(ratios):5.2f} ({min(ratios):.2f}-{max(ratios):.2f})')
+        sizes = [cached[path].stat().st_size / len(BACKENDS['pyav'](str(cached[path])).times)
+                 for path in paths]
+        print(f'  cache: {statistics.median(sizes) * NUM_FRAMES / 1e3:.0f} kB for {NUM_FRAMES} '
+              f'frames, {statistics.median(sizes) * settings.candidates / 1e3:.0f} kB for '
+              f'{settings.candidates}')
         for backend in sorted(BACKENDS, reverse=True):
             compared, worst, failed = 0, 0, []
             for path in paths:

@@ -4,6 +4,7 @@ F frames in the file, P packets, T frames read.
 """
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Optional
 
 import av
@@ -12,6 +13,23 @@ from av.video.reformatter import VideoReformatter
 
 from .video_index import VideoIndex, index_by_decoding, index_packets, is_whole_jpeg, open_video
 from .video_reader import VideoDecodeError, first_line
+
+
+@contextmanager
+def _complaints() -> Iterator[list[tuple[int, str, str]]]:
+    """Collect what FFmpeg logs as errors in this thread: level, who, what.
+
+    Some faults, such as a missing reference, are concealed and show nowhere else.
+    """
+    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as complaints:
+            yield complaints
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skip)
 
 
 class _DamageError(Exception):
@@ -67,6 +85,7 @@ class PyAVReader:
     def _make_index(self) -> VideoIndex:
         index = index_packets(self._container, self._stream)
         context = self._stream.codec_context
+        self._decoder = context.name
         self._is_jpeg = context.codec.canonical_name == 'mjpeg'
         context.thread_count = 1
         context.options = dict(_DECODER_OPTIONS)
@@ -114,14 +133,23 @@ class PyAVReader:
         reason = 'the decoder returns no such frame'
         jumps = [] if self._index.by_order else [self._jump]
         for decode in (*jumps, self._from_start):
-            try:
-                for number, frame in decode(wanted - set(found)):
-                    if number in wanted and number not in found:
-                        found[number] = self._to_array(frame)
-                    if len(found) == len(wanted):
-                        break
-            except (av.FFmpegError, _DamageError) as error:
-                reason = first_line(error)
+            by_this: dict[int, np.ndarray] = {}
+            with _complaints() as complaints:
+                try:
+                    for number, frame in decode(wanted - set(found)):
+                        if number in wanted and number not in found:
+                            by_this[number] = self._to_array(frame)
+                        if len(found) + len(by_this) == len(wanted):
+                            break
+                except (av.FFmpegError, _DamageError) as error:
+                    reason = first_line(error)
+            said = [text for _, name, text in complaints if name == self._decoder]
+            if said:  # it conceals a fault
+                reason = f'the decoder says: {said[0].strip()}'
+                if not self._max_filled:
+                    continue
+                self.damage = reason
+            found.update(by_this)
             if len(found) == len(wanted):
                 break
         return found, reason
