@@ -7,8 +7,6 @@ The options are those of MMAction2's tools/train.py, and what is given here wins
 """
 import argparse
 
-from mmengine.runner import find_latest_checkpoint
-
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
 from mmc2v.engine import SplitOverlapHook
 from mmc2v.engine.hooks import refuse_empty_epoch
@@ -66,8 +64,6 @@ def main() -> None:
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
-        if config.load_from or find_latest_checkpoint(config.work_dir):
-            config.model.pretrained = None  # the checkpoint has everything; the file may be gone
     if args.auto_scale_lr:
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
             raise ValueError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in '

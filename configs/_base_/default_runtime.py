@@ -6,8 +6,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=20, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='t2v/R1',
-                    rule='greater'),
+    checkpoint=dict(type='mmc2v.AtomicCheckpointHook', interval=1, max_keep_ckpts=3,
+                    save_best='t2v/R1', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'))
 custom_hooks = [

@@ -12,7 +12,7 @@ optim_wrapper = dict(
     constructor='mmc2v.RetrievalOptimWrapperConstructor',
     paramwise_cfg=dict(lr_mult={'backbone': 0.01, 'text_backbone': 0.01,
                                 'head.logit_scale': 0.01}),
-    clip_grad=dict(max_norm=1.0))
+    clip_grad=dict(max_norm=1.0, error_if_nonfinite=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=0.1 * max_epochs,
          convert_to_iter_based=True),

@@ -1,5 +1,6 @@
 """Hooks, optimizer parts and what the scripts share."""
 from .best_and_last import BestAndLastHook
+from .checkpoints import AtomicCheckpointHook
 from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
 from .optim_wrapper import AutocastOptimWrapper, RetrievalOptimWrapperConstructor
 from .query_bank import QueryBankHook
@@ -7,7 +8,7 @@ from .retrieval_picture import RetrievalPictureHook
 from .split_overlap import SplitOverlapHook
 
 __all__ = [
-    'AutocastOptimWrapper', 'BestAndLastHook', 'ContrastiveBatchHook', 'EpochRandomnessHook',
-    'QueryBankHook', 'RetrievalOptimWrapperConstructor', 'RetrievalPictureHook',
-    'SplitOverlapHook', 'UndecodableVideosHook',
+    'AtomicCheckpointHook', 'AutocastOptimWrapper', 'BestAndLastHook', 'ContrastiveBatchHook',
+    'EpochRandomnessHook', 'QueryBankHook', 'RetrievalOptimWrapperConstructor',
+    'RetrievalPictureHook', 'SplitOverlapHook', 'UndecodableVideosHook',
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmc2v.registry import MODELS
 
 from .clip_weights import read_clip_weights
+from .finite_loss import require_finite
 from .parts import Part, build_part
 from .text_chunks import embed_by_length
 
@@ -137,7 +138,8 @@ class CLIP2Video(BaseModel):
             inputs (dict): ``frames`` (B, T, 3, H, W), ``frame_mask`` (B, T) bool, ``tokens``
                 (N, L), ``captions_per_video`` (list of B ints). In the modes 'tensor' and
                 'predict' either modality may be absent.
-            data_samples (list, optional): B data samples, which mode 'predict' adds to.
+            data_samples (list, optional): B data samples, which mode 'predict' adds to and of
+                which mode 'loss' names those that make a loss NaN.
             mode (str): 'tensor', 'loss' or 'predict'.
 
         Returns:
@@ -147,9 +149,10 @@ class CLIP2Video(BaseModel):
 
         Raises:
             ValueError: If the mode is unknown, or pairs are incomplete in training.
+            FloatingPointError: On all ranks, if a loss is NaN or infinite on one of them.
         """
         if mode == 'loss':
-            return self.loss(inputs)
+            return self.loss(inputs, data_samples)
         if mode not in ('tensor', 'predict'):
             raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got '{mode}'")
         video = self.embed_video(inputs['frames'], inputs.get('frame_mask')) \
@@ -160,14 +163,23 @@ class CLIP2Video(BaseModel):
         return (video, text) if mode == 'tensor' else self._add_embeddings(
             data_samples, video, text, inputs.get('captions_per_video'))
 
-    def loss(self, inputs: dict) -> dict[str, Tensor]:
-        """Contrast the pairs of a batch; caption i belongs to video i."""
+    def loss(self, inputs: dict, data_samples: Optional[list] = None) -> dict[str, Tensor]:
+        """Contrast the pairs of a batch; caption i belongs to video i.
+
+        Raises:
+            ValueError: If there is not one caption a video.
+            FloatingPointError: If the loss is not finite; see
+                :func:`~mmc2v.models.finite_loss.require_finite`.
+        """
         num_videos, num_captions = len(inputs['frames']), len(inputs['tokens'])
         if num_videos != num_captions:
             raise ValueError(f'training reads pairs, got {num_videos} videos and {num_captions} '
                              'captions; use one caption an item (test_mode=False)')
         video = self.embed_video(inputs['frames'], inputs.get('frame_mask'))
-        return self.head.loss(self.embed_text(inputs['tokens']), video)
+        text = self.embed_text(inputs['tokens'])
+        losses = self.head.loss(text, video)
+        require_finite(losses, text, video, data_samples)
+        return losses
 
     def _add_embeddings(self, data_samples: list, video: Optional[Tensor], text: Optional[Tensor],
                         captions_per_video: Optional[list[int]]) -> list:

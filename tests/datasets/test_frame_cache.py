@@ -41,7 +41,8 @@ def test_sampling_finds_the_same_frames_in_the_cache(kind, tmp_path):
         times = np.cumsum([0, *np.random.default_rng(0).integers(7, 300, 59)]).tolist()
     if kind == 'longer than 1 h':
         times = (np.arange(60) * 80000).tolist()
-    source = write(tmp_path / 'a.mkv', times=times, rate=Fraction(30000, 1001) if kind == '29.97' else 25)
+    rate = Fraction(30000, 1001) if kind == '29.97' else 25
+    source = write(tmp_path / 'a.mkv', times=times, rate=rate)
     target = str(tmp_path / 'cache' / 'a.mkv')
     assert cache_video(source, target, SETTINGS) is None
     original, cached = sampled(source), sampled(target)
@@ -150,7 +151,7 @@ def test_a_data_set_reads_the_cache_and_refuses_one_that_does_not_fit(cached):
     with pytest.raises(ValueError, match='num_frames is 4 there and 3 here'):
         build(steps=pipeline(num_frames=3))
     with pytest.raises(ValueError, match='one SampleGridFrames'):
-        build(steps=pipeline(sampling=dict(type='mmaction.UniformSample', clip_len=4, test_mode=True)))
+        build(steps=pipeline(sampling=dict(type='mmaction.UniformSample', clip_len=4)))
     path = folder / 'cache' / 'cache.json'
     try:
         path.write_text(json.dumps(dict(record, version=0)))

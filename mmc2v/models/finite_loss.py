@@ -1,0 +1,59 @@
+"""A loss that is no number stops training before it reaches the weights.
+
+B items on this rank, K kinds of embedding, D embedding width.
+"""
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+import torch.distributed as dist
+from mmengine.dist import all_gather_object
+from torch import Tensor
+
+
+def require_finite(losses: dict[str, Tensor], text: Tensor, video: Tensor,
+                   data_samples: Optional[Sequence] = None) -> None:
+    """Stop all ranks together where the loss of one is NaN or infinite.
+
+    Args:
+        losses (dict[str, Tensor]): As a head returns them.
+        text (Tensor): (B, K, D) embeddings of this rank's captions.
+        video (Tensor): (B, K, D) embeddings of its videos.
+        data_samples (Sequence, optional): B data samples, with ``filename`` and ``captions``.
+
+    Raises:
+        FloatingPointError: On all ranks, with the files and captions whose embeddings are not
+            finite, or those of the whole batch where all embeddings are.
+    """
+    total = sum(value.detach() for name, value in losses.items() if 'loss' in name)
+    is_bad = (~torch.isfinite(total)).to(torch.int64)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(is_bad)
+    if not is_bad.item():
+        return
+    names = _names(data_samples, len(video))
+    offending = [f'{kind} {names[row][place]}' for place, kind, embeddings in
+                 ((0, 'video', video), (1, 'caption', text))
+                 for row in (~torch.isfinite(embeddings.detach())).flatten(1).any(1).nonzero()
+                 .flatten().tolist()]
+    gathered = all_gather_object((offending, [name for name, _ in names]))
+    offending = [name for own, _ in gathered for name in own]
+    said = {name: f'{float(value):g}' for name, value in losses.items()}
+    raise FloatingPointError(
+        f'the loss is not finite: {said}. ' + (
+            'Embeddings that are not finite: ' + '; '.join(offending) if offending else
+            'All embeddings of the batch are finite: '
+            + '; '.join(name for _, whole in gathered for name in whole))
+        + '. The weights are as before this step; resume from the last checkpoint, with a lower '
+        'learning rate, or without these files where they are to blame')
+
+
+def _names(data_samples: Optional[Sequence], num_items: int) -> list[tuple[str, str]]:
+    """Return what a user calls each item's video and caption."""
+    names = []
+    for row in range(num_items):
+        sample = data_samples[row] if data_samples is not None and row < len(data_samples) else {}
+        known = getattr(sample, 'metainfo', {})
+        names.append((str(known.get('filename', f'row {row}')),
+                      str(known.get('captions', f'row {row}'))))
+    return names
