@@ -1,4 +1,5 @@
 """Checkpoints that survive a kill at any moment."""
+import re
 from pathlib import Path
 from typing import Optional
 
@@ -81,6 +82,7 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if not self._is_local:
             return
+        self._take_best_along()
         if is_main_process():
             for path in Path(self.out_dir).glob(f'*{PARTIAL}'):
                 path.unlink()
@@ -96,6 +98,33 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.logger.info('the run ended before the validation of its last checkpoint, which '
                                'is done now')
             runner.val_loop.run()
+        if runner.iter > 0 and is_main_process():
+            self._remove_orphaned_best()
+
+    def _take_best_along(self) -> None:
+        """Find the best checkpoint in this work dir, also where that was copied or moved."""
+        def here(path: Optional[str]) -> Optional[str]:
+            own = path and str(Path(self.out_dir, Path(path).name))
+            return own if own and Path(own).is_file() else path
+        if self.save_best is not None and len(self.key_indicators) == 1:
+            self.best_ckpt_path = here(self.best_ckpt_path)
+        elif self.save_best is not None:
+            self.best_ckpt_path_dict = {key: here(path) for key, path in
+                                        self.best_ckpt_path_dict.items()}
+
+    def _remove_orphaned_best(self) -> None:
+        """Remove former best ones that a kill left beside the best of this run."""
+        if self.save_best is None:
+            return
+        paths = {self.key_indicators[0]: self.best_ckpt_path} \
+            if len(self.key_indicators) == 1 else self.best_ckpt_path_dict
+        for key, best in paths.items():
+            if best is not None and Path(best).is_file():
+                name = f'best_{key}_'.replace('/', '_')
+                for path in Path(self.out_dir).glob('best_*.pth'):
+                    is_of_key = re.fullmatch(re.escape(name) + r'(epoch|iter)_\d+\.pth', path.name)
+                    if is_of_key and path.name != Path(best).name:
+                        path.unlink()
 
     def _lacks_validation(self, runner: Runner) -> bool:
         loop = runner.train_loop

@@ -38,7 +38,7 @@ def require_finite(losses: dict[str, Tensor], text: Tensor, video: Tensor,
                  .flatten().tolist()]
     gathered = all_gather_object((offending, [name for name, _ in names]))
     offending = [name for own, _ in gathered for name in own]
-    said = {name: f'{float(value):g}' for name, value in losses.items()}
+    said = {name: f'{float(value.detach()):g}' for name, value in losses.items()}
     raise FloatingPointError(
         f'the loss is not finite: {said}. ' + (
             'Embeddings that are not finite: ' + '; '.join(offending) if offending else
