@@ -11,6 +11,7 @@ _MODULES = {
     'MODELS': ['mmc2v.models'],
     'METRICS': ['mmc2v.evaluation'],
     'HOOKS': ['mmc2v.engine'],
+    'LOOPS': ['mmc2v.engine'],
     'OPTIM_WRAPPERS': ['mmc2v.engine'],
     'OPTIM_WRAPPER_CONSTRUCTORS': ['mmc2v.engine'],
 }
@@ -27,5 +28,6 @@ TRANSFORMS = _child('TRANSFORMS')
 MODELS = _child('MODELS')
 METRICS = _child('METRICS')
 HOOKS = _child('HOOKS')
+LOOPS = _child('LOOPS')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS')

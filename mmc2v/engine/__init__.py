@@ -1,6 +1,7 @@
 """Hooks, optimizer parts and what the scripts share."""
 from .best_and_last import BestAndLastHook
 from .checkpoints import AtomicCheckpointHook
+from .gradient_cache import GradientCacheIterTrainLoop, GradientCacheTrainLoop
 from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
 from .optim_wrapper import AutocastOptimWrapper, RetrievalOptimWrapperConstructor
 from .query_bank import QueryBankHook
@@ -9,6 +10,7 @@ from .split_overlap import SplitOverlapHook
 
 __all__ = [
     'AtomicCheckpointHook', 'AutocastOptimWrapper', 'BestAndLastHook', 'ContrastiveBatchHook',
-    'EpochRandomnessHook', 'QueryBankHook', 'RetrievalOptimWrapperConstructor',
+    'EpochRandomnessHook', 'GradientCacheIterTrainLoop', 'GradientCacheTrainLoop',
+    'QueryBankHook', 'RetrievalOptimWrapperConstructor',
     'RetrievalPictureHook', 'SplitOverlapHook', 'UndecodableVideosHook',
 ]
