@@ -20,7 +20,7 @@ from mmc2v.registry import MODELS
 
 
 def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = None,
-               device: str = 'cpu') -> nn.Module:
+               device: str = 'cpu', bf16: bool = False) -> nn.Module:
     """Build a model for inference.
 
     Args:
@@ -28,6 +28,7 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
         checkpoint (str, optional): Its checkpoint. Without one it starts from the config's CLIP
             weights.
         device (str): Where it runs. Defaults to 'cpu'.
+        bf16 (bool): See :func:`use_bf16_weights`. Defaults to False.
 
     Returns:
         nn.Module: The model in evaluation mode, its config in ``model.cfg``.
@@ -44,7 +45,24 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
     else:
         start_from_pretrained(model)
     model.cfg = config
+    if bf16:
+        use_bf16_weights(model)
     return model.to(device).eval()
+
+
+def use_bf16_weights(model: nn.Module) -> None:
+    """Keep towers and neck in bfloat16, for inference.
+
+    On CPUs with bfloat16 instructions this takes a fraction of the time, and half of the memory
+    everywhere. The head, so embeddings and scores, stays in float32.
+
+    Args:
+        model (nn.Module): With ``backbone``, ``text_backbone`` and ``neck``; changed in place.
+    """
+    for part in (model.backbone, model.text_backbone, model.neck):
+        part.bfloat16()
+    model.backbone.register_forward_pre_hook(
+        lambda module, inputs: tuple(value.bfloat16() for value in inputs))
 
 
 def start_from_pretrained(model: nn.Module) -> None:

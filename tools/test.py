@@ -15,7 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
-from mmc2v.apis import start_from_pretrained
+from mmc2v.apis import start_from_pretrained, use_bf16_weights
 from mmc2v.engine.launch import (
     build_runner,
     common_parser,
@@ -43,6 +43,9 @@ def parse_args() -> argparse.Namespace:
                         'annotation')
     parser.add_argument('--query-bank-size', type=int, default=10000,
                         help='captions of the bank; default 10000')
+    parser.add_argument('--bf16', action='store_true',
+                        help='keep towers and neck in bfloat16: faster on CPUs that have it, half '
+                        'the memory; embeddings are float32')
     parser.add_argument('--show-dir', help='draw queries and their best videos into this folder')
     return parser.parse_intermixed_args()  # options may stand between config and checkpoint
 
@@ -109,6 +112,8 @@ def main() -> dict[str, float]:
                            'as training would start from them')
     else:
         load_weights(runner, args.checkpoint)
+    if args.bf16:
+        use_bf16_weights(getattr(runner.model, 'module', runner.model))
     metrics = runner.test()
     if is_main_process():
         print(format_table(metrics), flush=True)

@@ -3,7 +3,7 @@
 N images or captions, T frames, L text tokens, D embedding width.
 """
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
 import open_clip
@@ -53,6 +53,29 @@ def clip_config(arch: Union[str, dict]) -> dict:
     return config
 
 
+def freeze_layers(tower: nn.Module, blocks: nn.ModuleList, num: int,
+                  before: Sequence[str]) -> None:
+    """Freeze the lower part of a tower.
+
+    Args:
+        tower (nn.Module): The tower.
+        blocks (nn.ModuleList): Its transformer blocks.
+        num (int): How many of them; -1 freezes nothing.
+        before (Sequence[str]): Prefixes of parameters that come before the blocks.
+
+    Raises:
+        ValueError: If there are fewer blocks.
+    """
+    if not -1 <= num <= len(blocks):
+        raise ValueError(f'freeze_layer_num={num}, but the tower has {len(blocks)} blocks; -1 '
+                         'freezes nothing')
+    if num >= 0:
+        for name, parameter in tower.named_parameters():
+            if name.startswith(tuple(before)):
+                parameter.requires_grad_(False)
+        blocks[:num].requires_grad_(False)
+
+
 @MODELS.register_module()
 class CLIPVisionTower(BaseModule):
     """CLIP's image encoder.
@@ -63,10 +86,17 @@ class CLIPVisionTower(BaseModule):
             to open_clip's width ** -0.5, which is little beside the patches when a small tower
             learns from scratch where things are. CLIP weights replace them.
         grad_checkpointing (bool): Recompute blocks in backward to save memory. Defaults to False.
+        freeze_layer_num (int): As in CLIP4Clip: freeze what comes before the blocks (patches,
+            class and position embeddings, their norm) and this many blocks. Defaults to -1: train
+            everything.
+
+    Raises:
+        ValueError: If there are fewer blocks than are to be frozen.
     """
 
     def __init__(self, arch: Union[str, dict], position_std: Optional[float] = None,
-                 grad_checkpointing: bool = False, init_cfg: Optional[dict] = None) -> None:
+                 grad_checkpointing: bool = False, freeze_layer_num: int = -1,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         config = clip_config(arch)
         self.arch = arch
@@ -76,6 +106,8 @@ class CLIPVisionTower(BaseModule):
         if position_std is not None:
             nn.init.normal_(self.visual.positional_embedding, std=position_std)
         self.image_size = tuple(self.visual.image_size)
+        freeze_layers(self.visual, self.visual.transformer.resblocks, freeze_layer_num,
+                      ('conv1.', 'class_embedding', 'positional_embedding', 'ln_pre.'))
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Take the image encoder's weights; every parameter is set."""
@@ -109,10 +141,16 @@ class CLIPTextTower(BaseModule):
         end_token (int, optional): Id of the end token. Defaults to the last of the vocabulary,
             as in CLIP.
         grad_checkpointing (bool): Recompute blocks in backward to save memory. Defaults to False.
+        freeze_layer_num (int): As in CLIP4Clip: freeze token and position embeddings and this many
+            blocks. Defaults to -1: train everything.
+
+    Raises:
+        ValueError: If there are fewer blocks than are to be frozen.
     """
 
     def __init__(self, arch: Union[str, dict], end_token: Optional[int] = None,
-                 grad_checkpointing: bool = False, init_cfg: Optional[dict] = None) -> None:
+                 grad_checkpointing: bool = False, freeze_layer_num: int = -1,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         config = clip_config(arch)
         self.arch = arch
@@ -127,6 +165,8 @@ class CLIPTextTower(BaseModule):
         self.ln_final = clip.ln_final
         self.text_projection = clip.text_projection
         self.register_buffer('attn_mask', clip.attn_mask, persistent=False)
+        freeze_layers(self, self.transformer.resblocks, freeze_layer_num,
+                      ('token_embedding.', 'positional_embedding'))
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Take the text encoder's weights; every parameter is set."""
