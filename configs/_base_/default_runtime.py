@@ -16,6 +16,7 @@ custom_hooks = [
     dict(type='mmc2v.UndecodableVideosHook', max_share=0.05),
     dict(type='mmc2v.SplitOverlapHook', allow=[]),  # annotations that may share training videos
     dict(type='mmc2v.BestAndLastHook'),
+    dict(type='mmc2v.LoaderShareHook'),
 ]
 
 env_cfg = dict(

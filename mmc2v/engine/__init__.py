@@ -3,6 +3,7 @@ from .best_and_last import BestAndLastHook
 from .checkpoints import AtomicCheckpointHook
 from .gradient_cache import GradientCacheIterTrainLoop, GradientCacheTrainLoop
 from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
+from .loader_share import LoaderShareHook
 from .optim_wrapper import AutocastOptimWrapper, RetrievalOptimWrapperConstructor
 from .query_bank import QueryBankHook
 from .retrieval_picture import RetrievalPictureHook
@@ -11,6 +12,6 @@ from .split_overlap import SplitOverlapHook
 __all__ = [
     'AtomicCheckpointHook', 'AutocastOptimWrapper', 'BestAndLastHook', 'ContrastiveBatchHook',
     'EpochRandomnessHook', 'GradientCacheIterTrainLoop', 'GradientCacheTrainLoop',
-    'QueryBankHook', 'RetrievalOptimWrapperConstructor',
+    'LoaderShareHook', 'QueryBankHook', 'RetrievalOptimWrapperConstructor',
     'RetrievalPictureHook', 'SplitOverlapHook', 'UndecodableVideosHook',
 ]

@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Optional
 
 import torch
@@ -25,6 +26,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
+from mmc2v.engine.gradient_cache import cached_step
 from mmc2v.registry import MODELS
 
 
@@ -106,6 +108,14 @@ def step(model: nn.Module, optim_wrapper: OptimWrapper, data: Iterator[dict],
     optim_wrapper.step()
     optim_wrapper.zero_grad()
     clock.part('optimizer')
+
+
+def chunked_step(model: nn.Module, optim_wrapper: OptimWrapper, data: Iterator[dict],
+                 clock: Clock, chunk_size: int) -> None:
+    """Do one step with gradient caching."""
+    clock.start()
+    cached_step(model, optim_wrapper, next(data), chunk_size)
+    clock.part('step')
 
 
 def tower_step(model: nn.Module, optim_wrapper: OptimWrapper, data: Iterator[dict],
@@ -198,6 +208,9 @@ def main() -> None:
                         help="real: the config's training data; default synthetic")
     parser.add_argument('--steps', type=int, default=10, help='measured; default 10')
     parser.add_argument('--warmup', type=int, default=3, help='not measured; default 3')
+    parser.add_argument('--chunk-size', type=int,
+                        help='train with gradient caching by chunks of this size; speed and '
+                        'memory alone')
     args = parser.parse_args()
     config, model, device = prepare(args)
     batch_size = args.batch_size or config.train_dataloader.batch_size
@@ -207,32 +220,36 @@ def main() -> None:
     forward, both = flops_per_sample(model, config, optim_wrapper)
     data = batches(config, batch_size, args.input == 'real')
     split, free, towers = (Clock(device, waits) for waits in (True, False, True))
+    one_step = step if args.chunk_size is None else partial(
+        chunked_step, chunk_size=args.chunk_size)
     for number in range(args.warmup + args.steps):
         if number == args.warmup:
             split, towers = Clock(device, True), Clock(device, True)
             if device == 'cuda':
                 torch.cuda.reset_peak_memory_stats()
-        step(model, optim_wrapper, data, split)
-        if number >= args.warmup or number == 0:
+        one_step(model, optim_wrapper, data, split)
+        if args.chunk_size is None and (number >= args.warmup or number == 0):
             tower_step(model, optim_wrapper, data, towers)
     peak = peak_memory(device)
     start = free._now(True)
     for _ in range(args.steps):
-        step(model, optim_wrapper, data, free)
+        one_step(model, optim_wrapper, data, free)
     seconds = (free._now(True) - start) / args.steps
     rate = matrix_rate(device, torch.bfloat16 if is_half else torch.float32)
     name = torch.cuda.get_device_name() if device == 'cuda' else \
         f'CPU, {torch.get_num_threads()} threads'
     parts = split.medians()
-    whole, alone = (sum(seconds for part, seconds in clock.medians().items() if part != 'data')
-                    for clock in (split, towers))
     print(f'\n{args.config}, {args.input} input, batch {batch_size}, '
+          + (f'in chunks of {args.chunk_size}, ' if args.chunk_size else '') +
           f'{"bfloat16 autocast" if is_half else "float32"}, torch {torch.__version__}, {name}')
     print(f'{batch_size / seconds:.2f} videos/s, {seconds:.4f} s a step')
     print('split: ' + ', '.join(f'{part} {value:.4f} s ({value / sum(parts.values()):.1%})'
                                 for part, value in parts.items()))
-    print(f'all but the two towers: {1 - alone / whole:.1%} of the step without data '
-          f'({whole:.4f} s, towers alone {alone:.4f} s)')
+    if args.chunk_size is None:
+        whole, alone = (sum(seconds for part, seconds in clock.medians().items()
+                            if part != 'data') for clock in (split, towers))
+        print(f'all but the two towers: {1 - alone / whole:.1%} of the step without data '
+              f'({whole:.4f} s, towers alone {alone:.4f} s)')
     print(f'peak memory: {peak:.2f} GB')
     print(f'{forward / 1e9:.1f} GFLOP forward, {both / 1e9:.1f} forward and backward a sample')
     print(f'{both * batch_size / seconds / 1e12:.2f} TFLOP/s, '
