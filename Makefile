@@ -1,10 +1,10 @@
-# make setup | test | demo | compare | lint     (each makes .venv first where it is missing)
+# make setup | test | demo | compare | fuzz | kill-test | lint   (each makes .venv first where it is missing)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup test demo compare lint clean
+.PHONY: setup test fuzz kill-test demo compare lint clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,12 @@ $(STAMP): requirements/runtime.txt requirements/lite.txt requirements/tests.txt 
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/analysis_tools/fuzz_decoding.py --files 30000
+
+kill-test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.tools.kill_and_resume --kills 60
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py --out work_dirs/demo configs/clip2video_moving_shapes.py

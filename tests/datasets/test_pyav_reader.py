@@ -2,6 +2,7 @@
 import av
 import numpy as np
 import pytest
+import torch
 
 from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
 from mmc2v.datasets.transforms import video_index as video_index_module
@@ -193,3 +194,23 @@ def test_colours_follow_the_tagged_matrix(tmp_path):
     assert not np.array_equal(ours[0], ours[1])
     for a, b in zip(ours, theirs):
         assert np.array_equal(a, b)
+
+
+class Threads(torch.utils.data.Dataset):
+    """Says how many threads a worker uses."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        reader = BACKENDS['pyav'](self.path)
+        reader.read([5])
+        return torch.get_num_threads(), reader._stream.codec_context.thread_count
+
+
+def test_a_worker_is_one_thread(tmp_path):
+    loader = torch.utils.data.DataLoader(Threads(write(tmp_path / 'a.mp4')), num_workers=2)
+    assert [[int(count) for count in item] for item in loader] == [[1, 1], [1, 1]]

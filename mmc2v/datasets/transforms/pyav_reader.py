@@ -39,7 +39,7 @@ class _DamageError(Exception):
 # The decoder refuses what it would otherwise conceal.
 _DECODER_OPTIONS = {'err_detect': 'explode'}
 # What PyAV raises on files that are none, in order of how often
-_UNREADABLE = (av.FFmpegError, _DamageError, ValueError, EOFError, IndexError, OverflowError,
+_UNREADABLE = (av.FFmpegError, _DamageError, ValueError, EOFError, IndexError, ArithmeticError,
                MemoryError)
 
 
@@ -176,7 +176,7 @@ class PyAVReader:
                 yield self._number_of(frame), frame
                 continue
             if None not in (last, frame.pts) and frame.pts <= last and not self._index.timeless:
-                fault = f'times go back to {float(frame.time):.3f} s'
+                fault = f'times go back to {float(frame.pts * self._stream.time_base):.3f} s'
                 if not self._max_filled:
                     raise _DamageError(fault)
                 self.damage = fault
