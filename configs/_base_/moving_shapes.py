@@ -54,7 +54,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     constructor='mmc2v.RetrievalOptimWrapperConstructor',
-    clip_grad=dict(max_norm=1.0, error_if_nonfinite=True))
+    clip_grad=dict(max_norm=1.0))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=True, begin=0, end=1,
          convert_to_iter_based=True),

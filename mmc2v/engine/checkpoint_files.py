@@ -1,26 +1,16 @@
-"""Checkpoint files that are whole or absent, and how a job's nodes come to the same one."""
-import hashlib
+"""Checkpoint files that are whole or absent, and which of them training goes on from."""
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Optional, Union
 
 import torch
-import torch.distributed as dist
-from mmengine.dist import (
-    all_gather_object,
-    broadcast,
-    broadcast_object_list,
-    is_distributed,
-    is_main_process,
-)
 from mmengine.fileio import register_backend
 from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 
 PARTIAL = '.partial'
-_CHUNK_BYTES = 64 * 2 ** 20
-_NAME = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 def write_whole(path: Union[str, Path], content: bytes) -> None:
@@ -73,6 +63,15 @@ class WholeFileBackend(LocalBackend):
         """Remove a file later."""
         self._outdated.append(str(filepath))
 
+    @property
+    def outdated(self) -> list[str]:
+        """Files that :meth:`remove_now` will remove."""
+        return list(self._outdated)
+
+    def keep(self, filepath: Union[str, Path, None]) -> None:
+        """Do not remove a file after all."""
+        self._outdated = [path for path in self._outdated if path != str(filepath)]
+
     def remove_now(self) -> None:
         """Remove what was to be removed."""
         for path in self._outdated:
@@ -83,48 +82,63 @@ class WholeFileBackend(LocalBackend):
 register_backend('mmc2v_whole', WholeFileBackend, force=True)
 
 
-def problem_of_checkpoint(path: str) -> Optional[str]:
+def problem_of_checkpoint(path: str, needs_optimizer: bool = True) -> Optional[str]:
     """Say why training cannot be resumed from a file.
 
     Args:
         path (str): Checkpoint.
+        needs_optimizer (bool): Whether it must hold the optimizer's state.
 
     Returns:
         str, optional: The reason; none where it is whole.
     """
     if not os.path.isfile(path):
         return 'it does not exist'
+    damaged = None
     try:
-        checkpoint = torch.load(path, map_location='cpu')
+        is_archive = zipfile.is_zipfile(path)
+        checkpoint = torch.load(path, map_location='cpu', mmap=is_archive)
+        if is_archive:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch does not compare checksums
+        needed = {'state_dict', 'meta', 'message_hub', *['optimizer'][:needs_optimizer]}
+        missing = sorted(needed - set(checkpoint))
     except Exception as error:  # whatever the file consists of
         return f'it cannot be read ({(str(error).splitlines() or [type(error).__name__])[0]})'
-    missing = {'state_dict', 'optimizer', 'meta', 'message_hub'} - set(checkpoint)
-    return f'it has no {sorted(missing)}' if missing else None
+    if damaged:
+        return f'it cannot be read (the checksum of its part {damaged} differs)'
+    return f'it has no {missing}' if missing else None
 
 
-def find_whole_checkpoint(work_dir: str) -> Optional[str]:
+def find_whole_checkpoint(work_dir: str, folder: Optional[str] = None,
+                          template: str = 'epoch_{}.pth',
+                          needs_optimizer: bool = True) -> Optional[str]:
     """Find the checkpoint from which training goes on.
 
     Args:
-        work_dir (str): Folder of a run.
+        work_dir (str): Folder of a run, with ``last_checkpoint``.
+        folder (str, optional): Where its checkpoints are. Defaults to ``work_dir``.
+        template (str): Their names, with {} for the number.
+        needs_optimizer (bool): See :func:`problem_of_checkpoint`.
 
     Returns:
         str, optional: The checkpoint that ``last_checkpoint`` names, or, where that is missing or
         unreadable, the newest whole one, which is logged. None if there is none at all.
 
     Raises:
-        ValueError: If there are checkpoints, and none is whole.
+        ValueError: If there are or were checkpoints, and none is whole.
     """
-    folder, problems = Path(work_dir), {}
-    pointer = folder / 'last_checkpoint'
+    problems: dict[str, str] = {}
+    pointer, found = Path(work_dir, 'last_checkpoint'), Path(folder or work_dir)
     named = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
-    steps = sorted(((int(match[1]), str(path)) for path in folder.glob('*.pth')
-                    if (match := _NAME.fullmatch(path.name))), reverse=True)
+    pattern = re.compile(re.escape(template).replace(r'\{\}', r'(\d+)'))
+    steps = sorted(((int(match[1]), str(path)) for path in found.glob('*')
+                    if (match := pattern.fullmatch(path.name))), reverse=True)
     # a work dir that was moved holds the file under its own path
-    in_folder = str(folder / Path(named).name)
+    in_folder = str(found / Path(named).name)
     first = named if os.path.isfile(named) or not os.path.isfile(in_folder) else in_folder
     for path in dict.fromkeys([*([first] if named else []), *(path for _, path in steps)]):
-        problem = problem_of_checkpoint(path)
+        problem = problem_of_checkpoint(path, needs_optimizer)
         if problem is None:
             if problems or not named:
                 why = ''.join(f"; '{bad}': {reason}" for bad, reason in problems.items())
@@ -133,58 +147,7 @@ def find_whole_checkpoint(work_dir: str) -> Optional[str]:
                           level=30)
             return path
         problems[path] = problem
-    if steps:
+    if problems:
         raise ValueError(f"none of the checkpoints in '{work_dir}' is whole: {problems}. Restore "
                          'one of them, or give another work dir to start from the beginning')
     return None
-
-
-def _digest(path: str) -> Optional[str]:
-    if not os.path.isfile(path):
-        return None
-    digest = hashlib.blake2b()
-    with open(path, 'rb') as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def share_checkpoint(path: str, work_dir: str) -> str:
-    """Bring the main process's checkpoint to nodes that do not see it.
-
-    Args:
-        path (str): The file, as the main process names it.
-        work_dir (str): This process's own work dir.
-
-    Returns:
-        str: The file, as this process finds it.
-    """
-    if not is_distributed():
-        return path
-    leads = is_main_process() or int(os.environ.get('LOCAL_RANK', 0)) == 0
-    own = path if is_main_process() or os.path.isfile(path) else str(
-        Path(work_dir, Path(path).name))
-    digests = all_gather_object(_digest(own) if leads else None)
-    receives = leads and digests[dist.get_rank()] != digests[0]
-    if not any(all_gather_object(receives)):
-        return own
-    if receives:  # a file of that name and other content is of an earlier run
-        own = str(Path(work_dir, Path(path).name))
-        print_log(f"receiving '{own}' from the first node", logger='current')
-    size = [os.path.getsize(path) if is_main_process() else 0]
-    broadcast_object_list(size)
-    parts: list[bytes] = []
-    for start in range(0, size[0], _CHUNK_BYTES):
-        length = min(_CHUNK_BYTES, size[0] - start)
-        chunk = torch.zeros(length, dtype=torch.uint8)
-        if is_main_process():
-            with open(path, 'rb') as file:
-                file.seek(start)
-                chunk = torch.frombuffer(bytearray(file.read(length)), dtype=torch.uint8)
-        broadcast(chunk)
-        if receives:
-            parts.append(chunk.numpy().tobytes())
-    if receives:
-        write_whole(own, b''.join(parts))
-    dist.barrier()
-    return own if os.path.isfile(own) else str(Path(work_dir, Path(path).name))

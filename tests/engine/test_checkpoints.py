@@ -1,4 +1,5 @@
 """Checkpoints are whole or absent, and resuming finds the right one."""
+import json
 import os
 import shutil
 from pathlib import Path
@@ -6,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from mmengine.runner import Runner
+from mmengine.evaluator import Evaluator
+from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 
-from mmc2v.engine import checkpoint_files
-from mmc2v.engine.checkpoint_files import find_whole_checkpoint, share_checkpoint, write_whole
+from mmc2v.engine import checkpoint_files, checkpoint_sharing
+from mmc2v.engine.checkpoint_files import find_whole_checkpoint, write_whole
+from mmc2v.engine.checkpoint_sharing import share_checkpoint
 
 from ..tiny import run_config, spawn, write_dataset
 from ..tools import kill_and_resume
@@ -47,8 +50,8 @@ def copied(trained, tmp_path):
 
 def test_kills_at_any_moment_lose_nothing(tmp_path):
     """`make kill-test` does it more often."""
-    counts = kill_and_resume.run(tmp_path, 5, seed=3)
-    assert counts['kills'] == 5
+    counts = kill_and_resume.run(tmp_path, 3, seed=3)
+    assert counts['kills'] == 3
     assert counts['failed'] == 0
     assert counts['different'] == []
 
@@ -90,7 +93,8 @@ def test_resuming_prefers_what_last_checkpoint_names(copied):
 
 
 @pytest.mark.parametrize('fault', ['pointer missing', 'pointer empty', 'named file missing',
-                                   'named file cut off', 'named file without optimizer', 'moved'])
+                                   'named file cut off', 'named file with a wrong byte',
+                                   'named file without optimizer', 'moved'])
 def test_resuming_falls_back_to_the_newest_whole_one_and_says_so(fault, copied, caplog):
     pointer, named = copied / 'last_checkpoint', copied / 'epoch_3.pth'
     expected = 'epoch_2.pth'
@@ -104,6 +108,10 @@ def test_resuming_falls_back_to_the_newest_whole_one_and_says_so(fault, copied, 
         named.unlink()
     elif fault == 'named file cut off':
         named.write_bytes(named.read_bytes()[:-1000])
+    elif fault == 'named file with a wrong byte':
+        content = bytearray(named.read_bytes())
+        content[len(content) // 2] ^= 1  # torch loads it without a word
+        named.write_bytes(content)
     elif fault == 'named file without optimizer':
         checkpoint = torch.load(named)
         del checkpoint['optimizer']
@@ -122,7 +130,8 @@ def test_resuming_falls_back_to_the_newest_whole_one_and_says_so(fault, copied, 
     if fault.startswith('named'):
         assert 'epoch_3.pth' in said[0]
         assert {'named file missing': 'it does not exist', 'named file cut off':
-                'it cannot be read', 'named file without optimizer': "no ['optimizer']"}[
+                'it cannot be read', 'named file with a wrong byte': 'the checksum of its part',
+                'named file without optimizer': "no ['optimizer']"}[
                     fault] in said[0]
 
 
@@ -140,20 +149,77 @@ def test_a_named_checkpoint_is_not_replaced_by_another(data, copied):
         runner(data, copied, resume=True, load_from=str(copied / 'epoch_3.pth')).train()
 
 
-def test_an_interrupted_validation_is_done_first(data, copied):
-    """The checkpoint of an epoch is written before its validation."""
-    whole = (copied / 'validations.json').read_text()
-    for name in ('last_validation', 'best_and_last.json'):
-        (copied / name).unlink()
-    (copied / 'validations.json').write_text('{}')
-    resumed = runner(data, copied, epochs=3, keep=3, resume=True)
-    resumed.train()
-    assert resumed.epoch == 3
-    import json
-    assert json.loads((copied / 'validations.json').read_text()) == {
-        '3': json.loads(whole)['3']}
-    assert (copied / 'best_and_last.json').exists()
-    assert (copied / 'last_validation').read_text() == '3'
+class Killed(BaseException):
+    """Stands for a kill at a moment of the test's choice."""
+
+
+def dies(*_, **__):
+    raise Killed
+
+
+def score(monkeypatch, values):
+    """Let epochs have these figures."""
+    evaluate = Evaluator.evaluate
+    given = iter(values)
+    monkeypatch.setattr(Evaluator, 'evaluate', lambda self, size: {
+        **evaluate(self, size), 't2v/R1': next(given)})
+
+
+def test_validations_that_kills_cut_off_are_made_up_for_with_the_best_they_found(
+        data, tmp_path, monkeypatch):
+    """Killed in the validation of epoch 2, and again in epoch 3, when that was made up for."""
+    work_dir = tmp_path / 'work'
+    with monkeypatch.context() as patch:
+        score(patch, [10, 30])
+        patch.setattr('mmc2v.engine.best_and_last.BestAndLastHook.after_val_epoch', lambda *a, **k:
+                      dies() if a[1].epoch == 2 else None)
+        with pytest.raises(Killed):
+            runner(data, work_dir, epochs=3).train()
+    assert not (work_dir / 'best_t2v_R1_epoch_2.pth').exists()
+    with monkeypatch.context() as patch:
+        score(patch, [30])
+        patch.setattr('mmc2v.engine.EpochRandomnessHook.before_train_epoch', dies)
+        with pytest.raises(Killed):
+            runner(data, work_dir, epochs=3, resume=True).train()
+    with monkeypatch.context() as patch:
+        score(patch, [20])  # epoch 2 is not validated a second time, and stays the best
+        runner(data, work_dir, epochs=3, resume=True).train()
+    assert sorted(path.name for path in work_dir.glob('*.pth*')) == [
+        'best_t2v_R1_epoch_2.pth', 'epoch_3.pth']
+    assert json.loads((work_dir / 'best_and_last.json').read_text())['best']['step'] == 2
+
+
+def test_the_last_validation_of_a_loop_of_iterations_is_made_up_for(data, tmp_path, monkeypatch):
+    def run(**kwargs):
+        config = runner(data, tmp_path / 'work', **kwargs).cfg
+        config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=1)
+        config.param_scheduler = []
+        config.default_hooks.checkpoint.update(by_epoch=False)
+        config.experiment_name = os.urandom(4).hex()
+        built = Runner.from_cfg(config)
+        built.train()
+        assert isinstance(built.train_loop, IterBasedTrainLoop)
+    with monkeypatch.context() as patch:
+        validate = ValLoop.run
+        patch.setattr(ValLoop, 'run', lambda self: dies() if self.runner.iter == 2
+                      else validate(self))
+        with pytest.raises(Killed):
+            run()
+    run(resume=True)
+    assert list(json.loads((tmp_path / 'work' / 'validations.json').read_text())) == ['1', '2']
+
+
+def test_a_finished_run_is_not_validated_again(data, copied, monkeypatch):
+    monkeypatch.setattr(ValLoop, 'run', dies)
+    runner(data, copied, epochs=3, keep=3, resume=True).train()
+
+
+def test_checkpoints_within_epochs_are_refused(data, tmp_path):
+    config = runner(data, tmp_path / 'work').cfg
+    config.default_hooks.checkpoint.by_epoch = False
+    config.experiment_name = 'within'
+    with pytest.raises(ValueError, match=r'by_epoch=False saves within epochs.*IterBased'):
+        Runner.from_cfg(config).train()
 
 
 def test_stale_parts_and_outdated_checkpoints_are_cleared(data, copied):
@@ -161,7 +227,7 @@ def test_stale_parts_and_outdated_checkpoints_are_cleared(data, copied):
     (copied / 'epoch_4.pth.partial').write_bytes(b'part')
     checkpoint = torch.load(copied / 'epoch_3.pth')
     checkpoint['message_hub']['runtime_info']['keep_ckpt_ids'] = [3]
-    checkpoint['message_hub']['runtime_info']['outdated_ckpt_ids'] = [1, 2]
+    checkpoint['message_hub']['runtime_info']['outdated_ckpts'] = ['epoch_1.pth', 'epoch_2.pth']
     torch.save(checkpoint, copied / 'epoch_3.pth')
     best = next(copied.glob('best_*.pth'))
     for name in ('best_t2v_R1_epoch_99.pth', 'best_of_mine_epoch_99.pth'):
@@ -169,30 +235,45 @@ def test_stale_parts_and_outdated_checkpoints_are_cleared(data, copied):
     resumed = runner(data, copied, epochs=4, keep=1, resume=True)
     resumed.train()
     assert sorted(path.name for path in copied.glob('epoch*')) == ['epoch_4.pth']
-    kept = {path.name for path in copied.glob('best_*')}
+    kept = {path.name for path in copied.glob('best_*.pth')}
     assert len(kept) == 2
     assert 'best_of_mine_epoch_99.pth' in kept
     assert 'best_t2v_R1_epoch_99.pth' not in kept
 
 
-def share_worker(rank, world_size, folder):
+def share_worker(rank, world_size, root):
     os.environ['LOCAL_RANK'] = '0'  # every process is a node
-    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
+    dist.init_process_group('gloo', init_method=f'file://{root}/rendezvous', rank=rank,
                             world_size=world_size)
-    checkpoint_files._CHUNK_BYTES = 1000
-    own = Path(folder, f'node{rank}')
-    path = share_checkpoint(f'{folder}/node0/epoch_1.pth' if rank == 0 else 'elsewhere/epoch_1.pth',
-                            str(own))
-    assert path == str(own / 'epoch_1.pth')
+    checkpoint_sharing._CHUNK_BYTES = 1000
+    for fault in ('none', 'write', 'read'):
+        if fault == 'read' and rank == 0:
+            checkpoint_sharing._chunks = lambda path: iter([b'short'])
+            checkpoint_sharing._size_and_digest = lambda path: (12345, 'digest')
+        named = f'{root}/{fault}/node0/epoch_1.pth'
+        try:
+            path = share_checkpoint(named, f'{root}/{fault}/node{rank}')
+            assert Path(path).read_bytes() == Path(named).read_bytes()
+            said = Path(path).name
+        except OSError as error:
+            said = str(error)
+        Path(root, fault, f'said{rank}').write_text(said)
     dist.destroy_process_group()
 
 
-def test_nodes_that_do_not_see_the_checkpoint_receive_it(tmp_path):
-    content = os.urandom(12345)
-    for node in range(3):
-        (tmp_path / f'node{node}').mkdir()
-    (tmp_path / 'node0' / 'epoch_1.pth').write_bytes(content)
-    (tmp_path / 'node2' / 'epoch_1.pth').write_bytes(b'of an earlier run')
+def test_nodes_that_lack_the_checkpoint_receive_it_or_all_stop(tmp_path):
+    for fault in ('none', 'write', 'read'):
+        for node in range(3):
+            (tmp_path / fault / f'node{node}').mkdir(parents=True)
+        (tmp_path / fault / 'node0' / 'epoch_1.pth').write_bytes(os.urandom(12345))
+        (tmp_path / fault / 'node2' / 'epoch_1.pth').write_bytes(b'of an earlier run')
+    (tmp_path / 'write' / 'node1' / 'received.pth').mkdir()  # which nobody can write to
     spawn(share_worker, 3, str(tmp_path))
-    for node in range(3):
-        assert (tmp_path / f'node{node}' / 'epoch_1.pth').read_bytes() == content
+    said = {fault: [(tmp_path / fault / f'said{rank}').read_text() for rank in range(3)]
+            for fault in ('none', 'write', 'read')}
+    assert said['none'] == ['epoch_1.pth', 'received.pth', 'received.pth']
+    assert (tmp_path / 'none' / 'node2' / 'epoch_1.pth').read_bytes() == b'of an earlier run'
+    for fault, culprit in (('write', 'rank 1: '), ('read', 'rank 0: ')):
+        assert len(set(said[fault])) == 1
+        assert 'could not be sent' in said[fault][0]
+        assert culprit in said[fault][0]

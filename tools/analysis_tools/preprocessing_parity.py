@@ -2,7 +2,7 @@
 
     python tools/analysis_tools/preprocessing_parity.py video1.mp4 video2.mp4
 
-Ours: decode, PIL bicubic, centre crop. Published: frames written as JPEG files of the highest
+Ours: decode, CLIP's bicubic, centre crop. Published: frames written as JPEG files of the highest
 quality (ffmpeg -r 5 -q 0), read by PIL, then the same resize. MMAction2's usual resize (OpenCV,
 bilinear) is measured beside it. Prints the mean and largest difference in levels of 255, and the
 cosine of a ViT-B/32's embeddings; give weights by --weights, otherwise they are random. Cosines of
@@ -33,7 +33,7 @@ ARCH = 'ViT-B-32-quickgelu'
 
 def decoded_frames(path: str, num_frames: int) -> list[np.ndarray]:
     """Return the frames that evaluation samples, (H, W, 3) uint8."""
-    reader = BACKENDS['decord'](path)
+    reader = BACKENDS['pyav'](path)
     grid = grid_to_frames(reader.times, reader.duration)
     return reader.read(grid[choose_grid_frames(len(grid), num_frames)])
 
@@ -43,7 +43,7 @@ def jpeg_round_trip(path: str, num_frames: int) -> list[np.ndarray]:
 
     The encoder gets the decoder's planes, as in ffmpeg, without a way over RGB.
     """
-    reader = BACKENDS['decord'](path)
+    reader = BACKENDS['pyav'](path)
     grid = grid_to_frames(reader.times, reader.duration)
     wanted = set(grid[choose_grid_frames(len(grid), num_frames)].tolist())
     images = []

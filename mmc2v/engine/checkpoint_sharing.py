@@ -1,0 +1,96 @@
+"""How a job's nodes, which may share no folder, come to the same checkpoint."""
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Optional
+
+import torch
+from mmengine.dist import all_gather_object, broadcast, broadcast_object_list, is_main_process
+
+RECEIVED = 'received.pth'  # what rank 0 sent; one a node, written over by the next
+_CHUNK_BYTES = 64 * 2 ** 20
+
+
+def share_checkpoint(path: str, work_dir: str) -> str:
+    """Bring the main process's checkpoint to nodes that do not have it; all ranks call this.
+
+    Args:
+        path (str): The file, as the main process names it.
+        work_dir (str): This process's own work dir.
+
+    Returns:
+        str: The file, as this process finds it: the same path, or the same inside its own work
+        dir, or what was received.
+
+    Raises:
+        OSError: On all ranks, if the file cannot be read, or be written where it is missing.
+    """
+    is_first = os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', os.environ.get('LOCAL_RANK')) in (
+        None, '0')
+    if sum(all_gather_object(is_first)) == 1:
+        return path  # one node
+    sent = [(work_dir, *_size_and_digest(path)) if is_main_process() else None]
+    broadcast_object_list(sent)
+    main_dir, *content = sent[0]
+    inside = os.path.relpath(os.path.abspath(path), os.path.abspath(main_dir))
+    received = os.path.join(work_dir, RECEIVED)
+    own = path if inside.startswith(os.pardir) else os.path.join(work_dir, inside)
+    if is_main_process():
+        own = path
+    for known in (own, received):
+        if list(_size_and_digest(known)) == content:
+            own = known
+            break
+    else:
+        own = None
+    if all(all_gather_object(own is not None)):
+        return own
+    receives = own is None and is_first
+    error = _transfer(path, content[0], received if receives else None)
+    if receives and error is None and list(_size_and_digest(received)) != content:
+        error = f"'{received}' differs from what was sent"
+    errors = [f'rank {rank}: {found}' for rank, found in enumerate(all_gather_object(error))
+              if found]
+    if errors:
+        raise OSError(f"'{path}' of rank 0 could not be sent to the nodes that lack it: "
+                      + '; '.join(errors) + '. Copy it to each node, or mend that')
+    return own or received
+
+
+def _transfer(path: str, size: int, target: Optional[str]) -> Optional[str]:
+    """Broadcast a file in pieces and write it where there is a target; return what went wrong.
+
+    A rank on which something fails goes on taking part, because the others wait for it.
+    """
+    error, source = None, _chunks(path)
+    for start in range(0, size, _CHUNK_BYTES):
+        piece = torch.zeros(min(_CHUNK_BYTES, size - start), dtype=torch.uint8)
+        try:
+            if is_main_process() and error is None:
+                piece.copy_(torch.frombuffer(bytearray(next(source)), dtype=torch.uint8))
+        except (OSError, RuntimeError, StopIteration) as problem:  # gone, or of another size
+            error = f"'{path}' cannot be read: {problem}"
+        broadcast(piece)
+        try:
+            if target is not None and error is None:
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with open(target, 'ab' if start else 'wb') as file:
+                    file.write(piece.numpy().tobytes())
+        except OSError as problem:
+            error = f"'{target}' cannot be written: {problem}"
+    return error
+
+
+def _chunks(path: str) -> Iterator[bytes]:
+    with open(path, 'rb') as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _size_and_digest(path: str) -> tuple[int, str]:
+    if not os.path.isfile(path):
+        return -1, ''
+    digest = hashlib.blake2b()
+    for chunk in _chunks(path):
+        digest.update(chunk)
+    return os.path.getsize(path), digest.hexdigest()
