@@ -4,8 +4,9 @@
     python tools/analysis_tools/benchmark_training.py CONFIG --input real --batch-size 64
 
 Weights are random and input is synthetic unless asked otherwise. The split is measured with a wait
-for the device after each part, the speed without. 'towers alone' are the forward pass, backward
-pass and optimizer of the two towers without anything else of the model, in turns with whole steps.
+for the device after each part, the speed without. 'All but the two towers' are the forward and the
+backward pass of neck, head and loss on the towers' outputs, and the optimizer's step of their
+parameters, in turns with whole steps.
 The matrix rate is the best of square products of several sizes on this device, in the precision of
 the config.
 """
@@ -28,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
 from mmc2v.engine.gradient_cache import cached_step
 from mmc2v.registry import MODELS
+from mmc2v.structures import TextTokens
 
 
 def synthetic_batch(config: Config, batch_size: int, seed: int = 0) -> dict:
@@ -118,20 +120,24 @@ def chunked_step(model: nn.Module, optim_wrapper: OptimWrapper, data: Iterator[d
     clock.part('step')
 
 
-def tower_step(model: nn.Module, optim_wrapper: OptimWrapper, data: Iterator[dict],
-               clock: Clock) -> None:
-    """Do a step of the two towers alone."""
-    clock.start()
+def rest_step(model: nn.Module, optim_wrapper: OptimWrapper, data: Iterator[dict],
+              clock: Clock) -> None:
+    """Do a step of all but the two towers, whose outputs are computed beforehand."""
     inputs = model.data_preprocessor(next(data), training=True)['inputs']
-    clock.part('data')
+    with torch.no_grad(), optim_wrapper.optim_context(model):
+        frames, tokens = model.backbone(inputs['frames']), model.text_backbone(inputs['tokens'])
+    frames.requires_grad_()
+    tokens = TextTokens(tokens.sentence.requires_grad_(), tokens.words.requires_grad_(),
+                        tokens.word_mask)
+    clock.start()
     with optim_wrapper.optim_context(model):
-        frames = model.backbone(inputs['frames'])
-        words = model.text_backbone(inputs['tokens']).words
-        loss = frames.float().pow(2).mean() + words.float().pow(2).mean()
+        video = model.head.embed_video(model.neck(frames, inputs['frame_mask']))
+        losses = model.head.loss(model.head.embed_text(tokens), video)
+        loss, _ = model.parse_losses(losses)
     clock.part('forward')
     optim_wrapper.backward(loss)
     clock.part('backward')
-    optim_wrapper.step()
+    optim_wrapper.step()  # of those parameters that have a gradient
     optim_wrapper.zero_grad()
     clock.part('optimizer')
 
@@ -219,17 +225,17 @@ def main() -> None:
     is_half = 'Autocast' in optim_wrapper.__class__.__name__
     forward, both = flops_per_sample(model, config, optim_wrapper)
     data = batches(config, batch_size, args.input == 'real')
-    split, free, towers = (Clock(device, waits) for waits in (True, False, True))
+    split, free, rest = (Clock(device, waits) for waits in (True, False, True))
     one_step = step if args.chunk_size is None else partial(
         chunked_step, chunk_size=args.chunk_size)
     for number in range(args.warmup + args.steps):
         if number == args.warmup:
-            split, towers = Clock(device, True), Clock(device, True)
+            split, rest = Clock(device, True), Clock(device, True)
             if device == 'cuda':
                 torch.cuda.reset_peak_memory_stats()
         one_step(model, optim_wrapper, data, split)
         if args.chunk_size is None and (number >= args.warmup or number == 0):
-            tower_step(model, optim_wrapper, data, towers)
+            rest_step(model, optim_wrapper, data, rest)
     peak = peak_memory(device)
     start = free._now(True)
     for _ in range(args.steps):
@@ -246,10 +252,9 @@ def main() -> None:
     print('split: ' + ', '.join(f'{part} {value:.4f} s ({value / sum(parts.values()):.1%})'
                                 for part, value in parts.items()))
     if args.chunk_size is None:
-        whole, alone = (sum(seconds for part, seconds in clock.medians().items()
-                            if part != 'data') for clock in (split, towers))
-        print(f'all but the two towers: {1 - alone / whole:.1%} of the step without data '
-              f'({whole:.4f} s, towers alone {alone:.4f} s)')
+        alone, whole = (sum(clock.medians().values()) for clock in (rest, split))
+        print(f'all but the two towers: {alone:.4f} s, {alone / whole:.1%} of the step; with data '
+              f'{(alone + parts["data"]) / whole:.1%}')
     print(f'peak memory: {peak:.2f} GB')
     print(f'{forward / 1e9:.1f} GFLOP forward, {both / 1e9:.1f} forward and backward a sample')
     print(f'{both * batch_size / seconds / 1e12:.2f} TFLOP/s, '
