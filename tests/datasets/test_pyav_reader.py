@@ -107,8 +107,8 @@ def test_less_is_decoded_than_there_is(tmp_path, monkeypatch):
     path = write(tmp_path / 'a.mp4', options={'g': '10', 'bf': '3'})
     reader = BACKENDS['pyav'](path)
     decoded = []
-    whole = reader._whole
-    monkeypatch.setattr(reader, '_whole', lambda frames, first_pts: (
+    whole = reader._decoder._whole
+    monkeypatch.setattr(reader._decoder, '_whole', lambda frames, first_pts: (
         decoded.append(frame.pts) or frame for frame in whole(frames, first_pts)))
     reader.read([25, 55])
     assert len(decoded) < 12

@@ -4,42 +4,17 @@ F frames in the file, P packets, T frames read.
 """
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Optional
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
-from .video_index import VideoIndex, index_by_decoding, index_packets, is_whole_jpeg, open_video
+from .packet_decoder import DamageError, PacketDecoder
+from .video_index import VideoIndex, index_by_decoding, index_packets, open_video
 from .video_reader import VideoDecodeError, first_line
 
-
-@contextmanager
-def _complaints() -> Iterator[list[tuple[int, str, str]]]:
-    """Collect what FFmpeg logs as errors in this thread: level, who, what.
-
-    Some faults, such as a missing reference, are concealed and show nowhere else.
-    """
-    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    try:
-        with av.logging.Capture() as complaints:
-            yield complaints
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(skip)
-
-
-class _DamageError(Exception):
-    """A fault that neither demuxer nor decoder raises."""
-
-
-# The decoder refuses what it would otherwise conceal.
-_DECODER_OPTIONS = {'err_detect': 'explode'}
-# What PyAV raises on files that are none, in order of how often
-_UNREADABLE = (av.FFmpegError, _DamageError, ValueError, EOFError, IndexError, ArithmeticError,
+# What PyAV raises on files that are none
+_UNREADABLE = (av.FFmpegError, DamageError, ValueError, EOFError, IndexError, ArithmeticError,
                MemoryError)
 
 
@@ -66,8 +41,6 @@ class PyAVReader:
         self.path = path
         self.damage: Optional[str] = None
         self._max_filled = max_filled
-        self._reformatter = VideoReformatter()
-        self._position = 0  # of the packet that the decoder has last
         try:
             self._container, self._stream = open_video(path)
             self._index = self._make_index()
@@ -84,16 +57,11 @@ class PyAVReader:
 
     def _make_index(self) -> VideoIndex:
         index = index_packets(self._container, self._stream)
-        context = self._stream.codec_context
-        self._decoder = context.name
-        self._is_jpeg = context.codec.canonical_name == 'mjpeg'
-        context.thread_count = 1
-        context.options = dict(_DECODER_OPTIONS)
-        # Opened before anything is skipped: some decoders read what to skip at opening alone.
-        context.open(strict=False)
+        self._decoder = PacketDecoder(self._stream, index)
         if index.by_order:
             self._index = index
-            frames = self._salvage() if self._max_filled else self._frames(0, len(index.packets))
+            frames = self._salvage() if self._max_filled else self._decoder.frames(
+                0, len(index.packets))
             index_by_decoding(index, self._stream,
                               (frame for _, frame in self._numbered(frames)))
         return index
@@ -134,18 +102,17 @@ class PyAVReader:
         jumps = [] if self._index.by_order else [self._jump]
         for decode in (*jumps, self._from_start):
             by_this: dict[int, np.ndarray] = {}
-            with _complaints() as complaints:
+            with self._decoder.complaints() as said:
                 try:
                     for number, frame in decode(wanted - set(found)):
                         if number in wanted and number not in found:
-                            by_this[number] = self._to_array(frame)
+                            by_this[number] = self._decoder.to_array(frame)
                         if len(found) + len(by_this) == len(wanted):
                             break
-                except (av.FFmpegError, _DamageError) as error:
+                except (av.FFmpegError, DamageError) as error:
                     reason = first_line(error)
-            said = [text for _, name, text in complaints if name == self._decoder]
             if said:  # it conceals a fault
-                reason = f'the decoder says: {said[0].strip()}'
+                reason = f'the decoder says: {said[0]}'
                 if not self._max_filled:
                     continue
                 self.damage = reason
@@ -162,11 +129,11 @@ class PyAVReader:
             groups.setdefault(index.start_of(number), set()).add(index.positions[number])
         index.hold([(start, max(targets) + 1) for start, targets in groups.items()])
         for start, targets in groups.items():
-            yield from self._numbered(self._frames(start, max(targets) + 1, targets))
+            yield from self._numbered(self._decoder.frames(start, max(targets) + 1, targets))
 
     def _from_start(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decode everything."""
-        return self._numbered(self._frames(0, len(self._index.packets)))
+        return self._numbered(self._decoder.frames(0, len(self._index.packets)))
 
     def _numbered(self, frames: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Number all frames of the file by time, or by order where times do not tell them."""
@@ -178,7 +145,7 @@ class PyAVReader:
             if None not in (last, frame.pts) and frame.pts <= last and not self._index.timeless:
                 fault = f'times go back to {float(frame.pts * self._stream.time_base):.3f} s'
                 if not self._max_filled:
-                    raise _DamageError(fault)
+                    raise DamageError(fault)
                 self.damage = fault
                 continue  # repeated, or of a recording that was joined to another
             yield order, frame
@@ -190,52 +157,18 @@ class PyAVReader:
         number = bisect_left(pts, frame.pts) if frame.pts is not None else len(pts)
         return number if number < len(pts) and pts[number] == frame.pts else -1
 
-    def _frames(self, start: int, stop: int, targets: Optional[set[int]] = None,
-                ) -> Iterator[av.VideoFrame]:
-        """Decode packets from ``start``, a keyframe; where targets are given, what these need.
-
-        Raises:
-            av.FFmpegError: If the decoder finds a fault.
-            _DamageError: If demuxer or decoder call something corrupt that others may refer to.
-        """
-        context = self._stream.codec_context
-        context.flush_buffers()
-        first_pts: Optional[int] = None
-        for position, packet in enumerate(self._index.read(start, stop), start):
-            self._position = position
-            first_pts = packet.pts if position == start else first_pts
-            if packet.is_corrupt or (self._is_jpeg and not is_whole_jpeg(bytes(packet))):
-                raise _DamageError('a packet is corrupt')
-            # B-frames that none refers to are most of what lies between targets
-            context.skip_frame = 'DEFAULT' if targets is None or position in targets else 'NONREF'
-            yield from self._whole(context.decode(packet), first_pts)
-        yield from self._whole(context.decode(None), first_pts)
-
-    @staticmethod
-    def _whole(frames: Sequence[av.VideoFrame], first_pts: Optional[int],
-               ) -> Iterator[av.VideoFrame]:
-        """Refuse what the decoder calls corrupt, but for what is shown before its keyframe.
-
-        Such frames refer to the group of pictures before, which the decoder has not seen.
-        """
-        for frame in frames:
-            if not frame.is_corrupt:
-                yield frame
-            elif first_pts is None or frame.pts is None or frame.pts >= first_pts:
-                raise _DamageError('the decoder calls a frame corrupt')
-
     def _salvage(self) -> Iterator[av.VideoFrame]:
         """Decode all groups of pictures, each up to its first fault."""
         start, first_pts = 0, None
         while start < len(self._index.packets):
             try:
-                for frame in self._frames(start, len(self._index.packets)):
+                for frame in self._decoder.frames(start, len(self._index.packets)):
                     if first_pts is None or frame.pts is None or frame.pts >= first_pts:
                         yield frame  # what is shown before its keyframe refers to the group before
                 return
-            except (av.FFmpegError, _DamageError) as error:
+            except (av.FFmpegError, DamageError) as error:
                 self.damage = f'there are faults: {first_line(error)}'
-                start, first_pts = self._index.next_key(self._position)
+                start, first_pts = self._index.next_key(self._decoder.position)
 
     def _fill(self, found: dict[int, np.ndarray], missing: set[int], reason: str) -> None:
         """Complete ``found`` by the nearest whole frames.
@@ -257,16 +190,8 @@ class PyAVReader:
         if len(nearest) < len(missing) or share > self._max_filled:
             raise VideoDecodeError(self.path, f'{len(filled)} of {len(found) + len(missing)} '
                                    f'frames are damaged: {reason}')
-        found.update({number: self._to_array(frame) for number, (_, _, frame) in nearest.items()})
+        found.update({number: self._decoder.to_array(frame)
+                      for number, (_, _, frame) in nearest.items()})
         farthest = max((nearest[number][0] for number in filled), default=0.0)
         self.damage = (f'{len(filled)} of {len(found)} frames are filled from the nearest, '
                        f'{farthest:.2f} s away at most: {reason}')
-
-    def _to_array(self, frame: av.VideoFrame) -> np.ndarray:
-        """Return (H, W, 3) uint8 RGB, upright."""
-        image = self._reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
-        turns, odd = divmod(frame.rotation, 90)
-        if odd:
-            raise VideoDecodeError(self.path, f'its rotation of {frame.rotation} degrees is no '
-                                   'quarter turn')
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns % 4 else image

@@ -110,8 +110,8 @@ def is_whole_jpeg(data: bytes) -> bool:
     while data[:2] == b'\xff\xd8' and place + 4 <= len(data) and data[place] == 0xff:
         marker = data[place + 1]
         if marker == 0xda:  # start of scan
-            return has_frame and b'\xff\xd9' in data[-16:]
-        has_frame = has_frame or marker in (0xc0, 0xc1, 0xc2)
+            return has_frame and b'\xff\xd9' in data.rstrip(b'\0')[-16:]
+        has_frame = has_frame or marker in (0xc0, 0xc1, 0xc2, 0xc3)
         place += 2 + int.from_bytes(data[place + 2:place + 4], 'big')
     return False
 
