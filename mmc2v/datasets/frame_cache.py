@@ -178,7 +178,8 @@ def _write(path: str, images: Sequence[np.ndarray], times: np.ndarray, duration:
         stream.time_base = stream.codec_context.time_base = _TIME_BASE
         for image, start, end in zip(images, ticks, ticks[1:]):
             content = io.BytesIO()
-            Image.fromarray(image).save(content, 'jpeg', quality=settings.quality)
+            Image.fromarray(image).save(content, 'jpeg', quality=settings.quality,
+                                        optimize=True)
             packet = av.Packet(content.getvalue())
             packet.stream, packet.time_base = stream, _TIME_BASE
             packet.pts = packet.dts = start
