@@ -1,4 +1,6 @@
 """Embedding from Python gives what evaluation gives."""
+import runpy
+
 import numpy as np
 import pytest
 import torch
@@ -6,9 +8,10 @@ from mmengine.runner import Runner
 
 from mmc2v.apis import embed_texts, embed_videos, init_model
 from mmc2v.datasets import VideoDecodeError
+from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import MODELS
 
-from .tiny import pipeline, run_config, write_dataset
+from .tiny import ROOT, pipeline, run_config, write_dataset
 
 
 def test_embeddings_are_those_of_evaluation(tmp_path):
@@ -39,6 +42,24 @@ def test_embeddings_are_those_of_evaluation(tmp_path):
     (tmp_path / 'bad.mp4').touch()
     with pytest.raises(VideoDecodeError, match='bad.mp4'):
         embed_videos(model, [str(tmp_path / 'bad.mp4')])
+
+
+def test_bf16_of_the_script_is_that_of_python(tmp_path, monkeypatch):
+    annotation = write_dataset(tmp_path / 'data', num_videos=3)
+    config = run_config(tmp_path / 'data', tmp_path / 'work', experiment_name='bf16')
+    config.dump(tmp_path / 'tiny.py')
+    checkpoint, dump = _save(config, tmp_path), tmp_path / 'dump.npz'
+    monkeypatch.setattr('sys.argv', ['test.py', str(tmp_path / 'tiny.py'), str(checkpoint),
+                                     '--bf16', '--dump', str(dump)])
+    runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='test')['main']()
+    paths = [str(tmp_path / 'data' / 'videos' / name) for name in annotation]
+    full, half = (embed_videos(init_model(config, str(checkpoint), bf16=bf16), paths)
+                  for bf16 in (False, True))
+    assert half.dtype == torch.float32
+    assert torch.cosine_similarity(half, full).min() > 0.999
+    assert (half - full).abs().max() > 1e-4
+    by_script = torch.from_numpy(RetrievalEmbeddings.load(dump).video)
+    torch.testing.assert_close(by_script, half, atol=1e-6, rtol=0)
 
 
 def test_random_model_is_refused(tmp_path):

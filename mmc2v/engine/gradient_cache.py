@@ -7,11 +7,10 @@ from typing import Any, Optional
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_world_size
-from mmengine.model import is_model_wrapper
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mmc2v.models.finite_loss import require_finite
 from mmc2v.registry import LOOPS
@@ -41,16 +40,17 @@ def cached_step(model: nn.Module, optim_wrapper: OptimWrapper, data_batch: dict,
         dict[str, Tensor]: What is logged of the losses.
 
     Raises:
-        ValueError: If a parameter gets no gradient on several ranks.
+        ValueError: If there is not one caption a video, or a parameter gets no gradient on several
+            ranks.
         FloatingPointError: If the loss is not finite.
     """
     module = model.module if is_model_wrapper(model) else model
-    chunks = _split(data_batch, chunk_size)
+    chunks = _split(module, data_batch, chunk_size)
     states, texts, videos = [], [], []
     for chunk in chunks:
         states.append(_random_state())
         with torch.no_grad(), optim_wrapper.optim_context(model):
-            text, video = _embed(module, chunk)
+            text, video = _embed(module, *chunk)
         texts.append(text)
         videos.append(video)
     text, video = (torch.cat(parts).requires_grad_() for parts in (texts, videos))
@@ -69,7 +69,7 @@ def cached_step(model: nn.Module, optim_wrapper: OptimWrapper, data_batch: dict,
     for chunk, state in zip(chunks, states):
         _restore_random_state(state)  # dropout and augmentation are those of the first pass
         with optim_wrapper.optim_context(model):
-            text, video = _embed(module, chunk)
+            text, video = _embed(module, *chunk)
         part = slice(start, start + len(text))
         optim_wrapper.backward((text * at_text[part]).sum() + (video * at_video[part]).sum())
         start += len(text)
@@ -79,23 +79,29 @@ def cached_step(model: nn.Module, optim_wrapper: OptimWrapper, data_batch: dict,
     return log_vars
 
 
-def _split(data_batch: dict, chunk_size: int) -> list[dict]:
-    """Split a collated batch before it goes to the device, which so holds one chunk of frames."""
-    inputs, samples = data_batch['inputs'], data_batch.get('data_samples')
-    size = len(next(iter(inputs.values())))
+def _split(module: nn.Module, data_batch: dict, chunk_size: int) -> list[tuple[dict, Tensor]]:
+    """Return the collated videos and the token ids of each chunk.
+
+    Videos are split before they go to the device, which so holds one chunk of frames. Captions are
+    batched as a whole: a chunk of short ones would be trimmed to another length, and in half
+    precision another length rounds otherwise.
+    """
+    inputs, samples = dict(data_batch['inputs']), data_batch.get('data_samples')
+    captions = dict(inputs=dict(tokens=inputs.pop('tokens')), data_samples=samples)
+    tokens = module.data_preprocessor(captions, training=True)['inputs']['tokens']
+    size = len(inputs['frames'])
+    if len(tokens) != size:
+        raise ValueError(f'training reads pairs, got {size} videos and {len(tokens)} captions; use '
+                         'one caption an item (test_mode=False)')
     parts = [slice(start, start + chunk_size) for start in range(0, size, chunk_size)]
-    return [dict(inputs={key: value[part] for key, value in inputs.items()},
-                 data_samples=samples and samples[part]) for part in parts]
+    return [(dict(inputs={key: value[part] for key, value in inputs.items()},
+                  data_samples=samples and samples[part]), tokens[part]) for part in parts]
 
 
-def _embed(module: nn.Module, chunk: dict) -> tuple[Tensor, Tensor]:
-    inputs = module.data_preprocessor(chunk, training=True)['inputs']
-    if len(inputs['frames']) != len(inputs['tokens']):
-        raise ValueError(f"training reads pairs, got {len(inputs['frames'])} videos and "
-                         f"{len(inputs['tokens'])} captions; use one caption an item "
-                         '(test_mode=False)')
+def _embed(module: nn.Module, videos: dict, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    inputs = module.data_preprocessor(videos, training=True)['inputs']
     video = module.embed_video(inputs['frames'], inputs.get('frame_mask'))
-    return module.embed_text(inputs['tokens']), video
+    return module.embed_text(tokens), video
 
 
 def _random_state() -> tuple[Tensor, Optional[Tensor]]:
@@ -144,7 +150,7 @@ def _check(runner: Runner, chunk_size: int) -> None:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}')
     model, optim_wrapper = runner.model, runner.optim_wrapper
     if is_model_wrapper(model):
-        if not isinstance(model, DistributedDataParallel):
+        if not isinstance(model, MMDistributedDataParallel):
             raise ValueError('gradient caching works with one process or '
                              f'MMDistributedDataParallel, not with {type(model).__name__}')
         model = model.module

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.model import MMSeparateDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -12,6 +13,7 @@ from mmc2v.engine.gradient_cache import GradientCacheTrainLoop, _check, cached_s
 
 from ..models.test_distributed import collated
 from ..tiny import build_model, combinations, run_config, write_dataset
+from ..tools.test_train_and_test import command, free_port, weights
 
 
 class Recording(OptimWrapper):
@@ -60,14 +62,28 @@ def test_gradient_is_that_of_the_whole_batch(neck, alignment, chunk_size):
                                    msg=lambda text, name=name: f'{name}: {text}')
 
 
-def test_gradient_in_bfloat16():
+@pytest.mark.parametrize('chunk_size', [1, 3])
+def test_gradient_in_bfloat16(chunk_size):
     """The whole gradient, as one vector, against that of the whole batch in bfloat16."""
     model = build_model().train()
-    whole, cached = (torch.cat([part.flatten().double() for part in gradient(
-        model, data(), chunk_size, RecordingAutocast).values()]) for chunk_size in (None, 2))
+    whole, cached, full = (torch.cat([part.flatten().double() for part in gradient(
+        model, data(), *args).values()]) for args in (
+            (None, RecordingAutocast), (chunk_size, RecordingAutocast), ()))
     assert torch.cosine_similarity(whole, cached, dim=0) >= 0.9999
-    full = torch.cat([part.flatten().double() for part in gradient(model, data()).values()])
-    assert not torch.equal(full, whole)  # autocast was on
+    assert torch.cosine_similarity(whole, full, dim=0) < 0.9999  # autocast was on
+
+
+def test_chunks_of_captions_are_as_long_as_the_longest_of_the_batch():
+    """Another length would round otherwise in half precision."""
+    model, lengths = build_model().train(), []
+    model.text_backbone.register_forward_pre_hook(
+        lambda module, inputs: lengths.append(inputs[0].shape[1]))
+    batch = data()
+    batch['inputs']['tokens'] = [tokens[:, :8] for tokens in batch['inputs']['tokens']]
+    own = {int((tokens != 0).sum()) for tokens in batch['inputs']['tokens']}
+    gradient(model, batch, 1)
+    assert len(own) > 1
+    assert lengths == [max(own)] * 16
 
 
 def two_chunks(model):
@@ -140,33 +156,62 @@ def folder(tmp_path_factory):
     return path
 
 
-def trained(folder, name, **kwargs):
+def config_of(folder, name, **kwargs):
     config = run_config(folder / 'data', folder / name, val_cfg=None, val_dataloader=None,
                         val_evaluator=None, experiment_name=name)
     config.default_hooks.checkpoint.pop('save_best')
     config.optim_wrapper.optimizer = dict(type='SGD', lr=0.1)
     config.train_dataloader.batch_size = 6
     config.merge_from_dict(kwargs)
-    runner = Runner.from_cfg(config)
+    return config
+
+
+def trained(*args, **kwargs):
+    runner = Runner.from_cfg(config_of(*args, **kwargs))
     runner.train()
     return runner
 
 
-def test_loops_are_chosen_in_the_config_and_train_as_the_stock_ones(folder):
-    plain = trained(folder, 'plain')
-    cached = trained(folder, 'cached', train_cfg=dict(
-        type='mmc2v.GradientCacheTrainLoop', chunk_size=2))
+@pytest.fixture(scope='module')
+def plain(folder):
+    return trained(folder, 'plain')
+
+
+CACHED = dict(type='mmc2v.GradientCacheTrainLoop', chunk_size=2)
+
+
+def assert_same_weights(found, runner):
+    for name, value in runner.model.state_dict().items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5)
+
+
+def test_loops_are_chosen_in_the_config_and_train_as_the_stock_ones(folder, plain):
+    cached = trained(folder, 'cached', train_cfg=CACHED)
     assert cached.iter == plain.iter
     assert cached.epoch == 2
     assert type(cached.train_loop) is GradientCacheTrainLoop
-    for name, value in plain.model.state_dict().items():
-        torch.testing.assert_close(cached.model.state_dict()[name], value, atol=1e-5, rtol=1e-5)
+    assert_same_weights(cached.model.state_dict(), plain)
+    resumed = trained(folder, 'resumed', train_cfg=CACHED, resume=True,
+                      load_from=str(folder / 'cached' / 'epoch_1.pth'))
+    assert resumed.iter == plain.iter
+    for name, value in cached.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name
     scalars = [set(runner.message_hub.log_scalars) for runner in (plain, cached)]
     assert scalars[0] == scalars[1]
     assert 'train/loss_aligned' in scalars[1]
     by_iterations = trained(folder, 'iterations', param_scheduler=None, train_cfg=dict(
         _delete_=True, type='mmc2v.GradientCacheIterTrainLoop', max_iters=3, chunk_size=2))
     assert by_iterations.iter == 3
+    with pytest.raises(ValueError, match='chunk_size must be at least 1, got 0'):
+        trained(folder, 'empty', train_cfg=dict(CACHED, chunk_size=0))
+
+
+def test_two_processes_train_as_the_stock_loop_on_one(folder, plain):
+    config = config_of(folder, 'two', train_cfg=CACHED)
+    config.train_dataloader.batch_size = 3
+    config.dump(folder / 'two.py')
+    command('bash', 'tools/dist_train.sh', folder / 'two.py', '2', env=dict(PORT=free_port()))
+    assert_same_weights(weights(folder / 'two' / 'epoch_2.pth'), plain)
 
 
 def runner_of(model=None, **kwargs):
@@ -184,10 +229,14 @@ def test_what_does_not_fit_is_refused():
         _check(runner_of(accumulative_counts=4), 8)
     with pytest.raises(ValueError, match=r"a model with \['embed_video', 'embed_text', 'head'\]"):
         _check(runner_of(nn.Linear(2, 2)), 8)
-    sharded = runner_of()
-    sharded.optim_wrapper = {}
+    several = runner_of()
+    several.optim_wrapper = {}
     with pytest.raises(ValueError, match='works with one OptimWrapper, got dict'):
-        _check(sharded, 8)
+        _check(several, 8)
+    wrapped = runner_of()
+    wrapped.model = MMSeparateDistributedDataParallel.__new__(MMSeparateDistributedDataParallel)
+    with pytest.raises(ValueError, match='not with MMSeparateDistributedDataParallel'):
+        _check(wrapped, 8)
     warned, model = [], build_model()
     model.backbone.extra = nn.BatchNorm2d(3)
     normed = runner_of(model)

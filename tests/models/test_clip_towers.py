@@ -68,6 +68,36 @@ def test_gradient_checkpointing_changes_nothing():
     torch.testing.assert_close(*gradients)
 
 
+def saved_bytes(tower, *inputs):
+    """Bytes of activations that a forward pass keeps for the backward pass."""
+    total = 0
+
+    def pack(tensor):
+        nonlocal total
+        total += tensor.numel() * tensor.element_size()
+        return tensor
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        tower(*inputs)
+    return total
+
+
+@pytest.mark.parametrize(('kind', 'given'), [
+    (CLIPVisionTower, torch.randn(2, 3, 32, 32)), (CLIPTextTower, batch()['tokens'])])
+def test_gradient_checkpointing_saves_memory(kind, given):
+    plain, checkpointed = (saved_bytes(kind(ARCH, grad_checkpointing=on).train(), given)
+                           for on in (False, True))
+    assert checkpointed < plain / 2
+
+
+@pytest.mark.parametrize('kind', [CLIPVisionTower, CLIPTextTower])
+def test_frozen_layers_start_from_clip_as_well(kind, clip):
+    tower, whole = kind(ARCH, freeze_layer_num=1), kind(ARCH)
+    for each in (tower, whole):
+        each.init_from_clip(clip.state_dict())
+    assert not all(parameter.requires_grad for parameter in tower.parameters())
+    assert all(torch.equal(*pair) for pair in zip(tower.parameters(), whole.parameters()))
+
+
 def test_unknown_architectures_are_refused():
     with pytest.raises(ValueError, match='ViT-B-33'):
         clip_config('ViT-B-33')

@@ -1,4 +1,4 @@
-"""Training on several processes is training on one with the whole batch."""
+"""Training on several processes is training on one with the whole batch, frozen layers or not."""
 import functools
 import gc
 
@@ -8,17 +8,31 @@ import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
-from mmc2v.engine.gradient_cache import cached_step
+from mmc2v.engine import gradient_cache
+from mmc2v.registry import MODELS
 
-from ..tiny import ARCH, batch, build_model, spawn
+from ..tiny import ARCH, batch, model_config, spawn
 
-# the model of the paper and the two baselines
-MODELS = {'clip2video': ('tdb-attention-differences', True), 'mean pooling': ('mean', False),
-          'temporal transformer': ('transformer-none', False)}
+# neck, alignment, options of both towers: the model of the paper, the two baselines, and the former
+# with lower layers frozen
+KINDS = {'clip2video': ('tdb-attention-differences', True, {}),
+         'mean pooling': ('mean', False, {}),
+         'temporal transformer': ('transformer-none', False, {}),
+         'frozen': ('tdb-attention-differences', True,
+                    dict(freeze_layer_num=1, grad_checkpointing=True))}
 NUM, STEPS, CHUNK = 8, 3, 3
 VOCABULARY = 600
 SMALL = dict(ARCH, text_cfg=dict(ARCH['text_cfg'], vocab_size=VOCABULARY))
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
+
+
+def build(name, dtype):
+    neck, alignment, options = KINDS[name]
+    config = model_config(neck, alignment, SMALL)
+    for tower in ('backbone', 'text_backbone'):
+        config[tower].update(options)
+    torch.manual_seed(0)
+    return MODELS.build(config).to(dtype).train()
 
 
 def collated(step, rank=0, world_size=1):
@@ -39,17 +53,18 @@ def collated(step, rank=0, world_size=1):
 
 def train(name, dtype, rank=0, world_size=1, cached=False, lr=0.05):
     """Train three steps; return losses, the gradients of each step and the weights."""
-    model = build_model(*MODELS[name], arch=SMALL).to(dtype).train()
+    model = build(name, dtype)
     trained = model
     if world_size > 1:
         trained = MMDistributedDataParallel(model, find_unused_parameters=False)
     optim_wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=lr))
     losses, gradients = [], []
     optim_wrapper.optimizer.register_step_pre_hook(lambda *args: gradients.append(
-        {name: parameter.grad.clone() for name, parameter in model.named_parameters()}))
+        {name: parameter.grad.clone() for name, parameter in model.named_parameters()
+         if parameter.requires_grad}))
     for step in range(STEPS):
         data = collated(step, rank, world_size)
-        log_vars = cached_step(trained, optim_wrapper, data, CHUNK) if cached else \
+        log_vars = gradient_cache.cached_step(trained, optim_wrapper, data, CHUNK) if cached else \
             trained.train_step(data, optim_wrapper)
         losses.append(log_vars['loss'].detach())
     return losses, gradients, {key: value.clone() for key, value in model.state_dict().items()}
@@ -62,7 +77,8 @@ def worker(rank, world_size, folder):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
-    for name in MODELS:
+    gradient_cache._BUCKET_BYTES = 2 ** 15  # so that there are several
+    for name in KINDS:
         for dtype in TOLERANCE:
             for cached in (False, True):
                 result = train(name, dtype, rank, world_size, cached)
@@ -78,7 +94,7 @@ def results(request, tmp_path_factory):
     return folder, request.param
 
 
-@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize('name', KINDS)
 @pytest.mark.parametrize('dtype', TOLERANCE)
 @pytest.mark.parametrize('cached', [False, True], ids=['plain', 'cached'])
 def test_losses_gradients_and_weights_are_those_of_one_process(name, dtype, cached, results):
@@ -98,6 +114,8 @@ def test_losses_gradients_and_weights_are_those_of_one_process(name, dtype, cach
                                            msg=lambda text, key=key: f'{key}: {text}')
         for key, value in weights.items():
             torch.testing.assert_close(found[2][key], value, atol=tolerance, rtol=tolerance)
-    start = build_model(*MODELS[name], arch=SMALL).to(dtype).state_dict()
-    moved = [key for key in weights if (weights[key] - start[key]).abs().max() > 100 * tolerance]
-    assert len(moved) > len(weights) / 2
+    start = build(name, dtype).state_dict()
+    moved = {key for key in weights if (weights[key] - start[key]).abs().max() > 100 * tolerance}
+    assert len(moved) > len(gradients[0]) / 2
+    assert moved <= set(gradients[0])
+    assert (name == 'frozen') == ('backbone.visual.conv1.weight' not in gradients[0])

@@ -57,6 +57,24 @@ def test_embeddings_and_loss_are_float32_under_autocast():
     assert {value.dtype for value in (video, text, *losses.values())} == {torch.float32}
 
 
+def test_head_computes_in_float32_under_autocast():
+    """float32 is also what comes out of a float32 loss of bfloat16 scores."""
+    model = build_model().train()
+    inputs = batch()
+    with torch.autocast('cpu', torch.bfloat16):
+        video = model.neck(model.backbone(inputs['frames']), inputs['frame_mask'])
+        text = model.text_backbone(inputs['tokens'])
+
+    def compute():
+        embeddings = model.head.embed_text(text), model.head.embed_video(video)
+        return *embeddings, model.head.logits(*embeddings), *model.head.loss(*embeddings).values()
+    expected = compute()
+    with torch.autocast('cpu', torch.bfloat16):
+        found = compute()
+    assert text.sentence.dtype == torch.bfloat16
+    assert all(torch.equal(own, whole) for own, whole in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize('frozen', [-1, 1])
 def test_checkpointing_of_activations_keeps_the_gradient(frozen):
     plain = gradients(with_towers(freeze_layer_num=frozen))
