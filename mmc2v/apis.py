@@ -62,7 +62,8 @@ def use_bf16_weights(model: nn.Module) -> None:
     for part in (model.backbone, model.text_backbone, model.neck):
         part.bfloat16()
     model.backbone.register_forward_pre_hook(
-        lambda module, inputs: tuple(value.bfloat16() for value in inputs))
+        lambda module, inputs: tuple(value.bfloat16() if value.is_floating_point() else value
+                                     for value in inputs))
 
 
 def start_from_pretrained(model: nn.Module) -> None:

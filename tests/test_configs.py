@@ -11,7 +11,8 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 
-from mmc2v.datasets.moving_shapes import MovingShapes, write_moving_shapes
+from mmc2v.datasets.moving_shapes import MovingShapes
+from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.registry import DATASETS, METRICS, MODELS
 
 from .tiny import ROOT, random_video
@@ -26,7 +27,7 @@ ANNOTATIONS = {'msrvtt': ['1k-A-9k', '1k-A-7k', 'full'], 'msvd': ['standard'],
 def data(tmp_path_factory):
     """Small data of each kind, under the names that the configs read."""
     root = tmp_path_factory.mktemp('data')
-    write_moving_shapes(root / 'moving_shapes', MovingShapes(num_train=4, num_test_pairs=2))
+    write_shapes(root / 'moving_shapes', MovingShapes(num_train=4, num_test_pairs=2))
     for name, protocols in ANNOTATIONS.items():
         videos = root / name / 'videos'
         videos.mkdir(parents=True)

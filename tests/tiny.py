@@ -8,7 +8,7 @@ import torch
 import torch.multiprocessing as mp
 from mmengine.config import Config
 
-from mmc2v.datasets.moving_shapes import write_video
+from mmc2v.datasets.shape_videos import write_video
 from mmc2v.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]

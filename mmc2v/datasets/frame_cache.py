@@ -36,6 +36,8 @@ class CacheSettings:
         divisor (int): Thinning of the grid, likewise.
         fps (float): Rate of the grid, likewise.
         max_duration (float, optional): Seconds that are sampled, likewise.
+        interpolation (str): Of the resize, as the pipeline has it.
+        keep_ratio (bool): Likewise.
         candidates (int): Frames kept of each video, at least, where it has so many on the grid.
         quality (int): Of JPEG, up to 95.
         version (int): Of this format.
@@ -46,6 +48,8 @@ class CacheSettings:
     divisor: int
     fps: float
     max_duration: Optional[float]
+    interpolation: str = 'bicubic'
+    keep_ratio: bool = True
     candidates: int = 36
     quality: int = 90
     version: int = VERSION
@@ -82,7 +86,8 @@ def settings_of(transforms: Sequence[Any], **kwargs) -> CacheSettings:
         raise ValueError('a frame cache serves pipelines with one SampleGridFrames and one '
                          f'ResizeCenterCrop, got {[type(step).__name__ for step in transforms]}')
     return CacheSettings(cropping[0].size, sampling[0].num_frames, sampling[0].divisor,
-                         sampling[0].fps, sampling[0].max_duration, **kwargs)
+                         sampling[0].fps, sampling[0].max_duration, cropping[0].interpolation,
+                         cropping[0].keep_ratio, **kwargs)
 
 
 def check_cache(folder: Path, transforms: Sequence[Any]) -> bool:
@@ -102,7 +107,7 @@ def check_cache(folder: Path, transforms: Sequence[Any]) -> bool:
     path = folder / RECORD
     if not path.is_file():
         return False
-    record = read_json_object(str(path))
+    record = _read_record(path)
     wanted = asdict(settings_of(transforms))
     different = {key: (record.get(key), wanted[key]) for key in wanted
                  if key not in ('candidates', 'quality') and record.get(key) != wanted[key]}
@@ -118,6 +123,11 @@ def check_cache(folder: Path, transforms: Sequence[Any]) -> bool:
     return True
 
 
+def _read_record(path: Path) -> dict:
+    """Read how a cache was made; the first ones knew one way to resize."""
+    return {'interpolation': 'bicubic', 'keep_ratio': True, **read_json_object(str(path))}
+
+
 def start_cache(folder: Path, settings: CacheSettings) -> None:
     """Write the record of a cache, or check that a begun one is the same.
 
@@ -127,7 +137,7 @@ def start_cache(folder: Path, settings: CacheSettings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORD
     if path.is_file():
-        record = read_json_object(str(path))
+        record = _read_record(path)
         if record != asdict(settings):
             raise ValueError(f"'{folder}' is a cache made with {record}, not with "
                              f'{asdict(settings)}: give another folder, or remove it')
@@ -156,8 +166,8 @@ def cache_video(source: str, target: str, settings: CacheSettings) -> Optional[s
     try:
         reader = BACKENDS['pyav'](source)
         numbers = settings.choose(reader.times, reader.duration)
-        images = ResizeCenterCrop(settings.size).transform(
-            dict(imgs=reader.read(numbers.tolist())))['imgs']
+        resize = ResizeCenterCrop(settings.size, settings.interpolation, settings.keep_ratio)
+        images = resize.transform(dict(imgs=reader.read(numbers.tolist())))['imgs']
         _write(partial, images, reader.times[numbers], reader.duration, settings)
         reason = None
     except VideoDecodeError as error:

@@ -50,6 +50,8 @@ class VideoTextDataset(BaseDataset):
         group_file (str, optional): JSON ``{"video0.mp4": "group", ...}``: videos of one group
             count as the same to :class:`DistinctGroupBatchSampler` and to the metric's
             ``group_name``. Defaults to none.
+        kind_file (str, optional): JSON ``{"video0.mp4": "kind", ...}``: kinds of captions, which
+            the metric's ``by_kind`` reports one by one. Defaults to none.
         missing_hint (str): Added to the error when annotation or videos are missing. Defaults to
             nothing.
         max_refetch (int): How many videos in a row may fail in training. Defaults to 100.
@@ -71,14 +73,15 @@ class VideoTextDataset(BaseDataset):
             fit the pipeline.
     """
 
-    def __init__(self, ann_file: str, group_file: Optional[str] = None, missing_hint: str = '',
-                 max_refetch: int = 100, exclude_file: Optional[str] = None,
-                 undecodable_as_miss: bool = False, data_prefix: Optional[dict] = None,
-                 **kwargs) -> None:
+    def __init__(self, ann_file: str, group_file: Optional[str] = None,
+                 kind_file: Optional[str] = None, missing_hint: str = '', max_refetch: int = 100,
+                 exclude_file: Optional[str] = None, undecodable_as_miss: bool = False,
+                 data_prefix: Optional[dict] = None, **kwargs) -> None:
         if exclude_file is not None and kwargs.get('test_mode', False):
             raise ValueError(f"exclude_file='{exclude_file}' is for training: a test set without "
                              'some of its videos is another test set. Use undecodable_as_miss=True')
-        self.group_file = group_file
+        self.label_files = {key: name for key, name in (('group', group_file), ('kind', kind_file))
+                            if name is not None}
         self.exclude_file = exclude_file
         self.undecodable_as_miss = undecodable_as_miss
         self.missing_hint = missing_hint
@@ -109,7 +112,8 @@ class VideoTextDataset(BaseDataset):
                   for name, captions in annotation.items()]
         self._check_files(videos)
         check_cache(folder, self.pipeline.transforms)
-        self._add_groups(videos)
+        for key, name in self.label_files.items():
+            self._add_labels(videos, key, str(Path(self.data_root or '') / name))
         if self.test_mode:
             return videos
         return [dict(video, captions=[caption]) for video in videos
@@ -148,17 +152,15 @@ class VideoTextDataset(BaseDataset):
                 f"{len(missing)} of {len(videos)} videos of '{self.ann_file}' do not exist: "
                 f'{missing[:3]}. {self.missing_hint}'.strip())
 
-    def _add_groups(self, videos: list[dict]) -> None:
-        if self.group_file is None:
-            return
-        path = str(Path(self.data_root or '') / self.group_file)
-        groups = read_json_object(path)
+    @staticmethod
+    def _add_labels(videos: list[dict], key: str, path: str) -> None:
+        labels = read_json_object(path)
         for video in videos:
-            group = groups.get(video['video_id'])
-            if not isinstance(group, str):
-                raise ValueError(f"'{path}': video '{video['video_id']}' must have a group that "
-                                 f'is a string, got {group!r}')
-            video['group'] = group
+            label = labels.get(video['video_id'])
+            if not isinstance(label, str):
+                raise ValueError(f"'{path}': video '{video['video_id']}' must have a {key} that "
+                                 f'is a string, got {label!r}')
+            video[key] = label
 
     def __getitem__(self, idx: int) -> dict:
         """Return a packed item; see the class for undecodable videos."""

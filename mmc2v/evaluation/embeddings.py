@@ -18,8 +18,8 @@ class RetrievalEmbeddings:
     """Everything that any protocol needs; the inner product of two embeddings is their score.
 
     The file is an uncompressed ``.npz`` of plain arrays under the names below, read with
-    ``numpy.load(path, allow_pickle=False)``; ``group`` and ``query_bank`` are absent where there
-    are none, and ``info`` is one string of JSON.
+    ``numpy.load(path, allow_pickle=False)``; ``group``, ``kind`` and ``query_bank`` are absent
+    where there are none, and ``info`` is one string of JSON.
 
     Attributes:
         video (np.ndarray): (M, D) float32 unit vectors; zero where undecodable.
@@ -29,6 +29,7 @@ class RetrievalEmbeddings:
         captions (np.ndarray): (N,) sentences.
         owner (np.ndarray): (N,) index of each caption's video.
         group (np.ndarray, optional): (M,) names of groups in which every video counts as right.
+        kind (np.ndarray, optional): (M,) names of kinds of captions, reported one by one.
         query_bank (np.ndarray, optional): (Q, D) float32 unit vectors of training captions.
         logit_scale (float): The model's exp(logit_scale).
         info (dict): What is known of the data set, the config and the checkpoint.
@@ -41,6 +42,7 @@ class RetrievalEmbeddings:
     captions: np.ndarray
     owner: np.ndarray
     group: Optional[np.ndarray] = None
+    kind: Optional[np.ndarray] = None
     query_bank: Optional[np.ndarray] = None
     logit_scale: float = 100.0
     info: dict[str, Any] = field(default_factory=dict)
@@ -96,9 +98,8 @@ class RetrievalEmbeddings:
         """
         wanted = {video_id(name): set(captions) for name, captions in annotation.items()}
         chosen = np.flatnonzero([video_id(name) in wanted for name in self.video_ids])
-        new_index = np.full(len(self.video_ids), -1)
-        new_index[chosen] = np.arange(len(chosen))
-        kept = np.flatnonzero([new_index[own] >= 0 and caption in wanted[video_id(
+        is_chosen = np.isin(np.arange(len(self.video_ids)), chosen)
+        kept = np.flatnonzero([is_chosen[own] and caption in wanted[video_id(
             self.video_ids[own])] for own, caption in zip(self.owner, self.captions.tolist())])
         bare = np.setdiff1d(chosen, self.owner[kept])
         if len(bare) or not len(chosen):
@@ -108,8 +109,18 @@ class RetrievalEmbeddings:
                 f'{self.video_ids[bare[:3]].tolist()}. Embed them by tools/test.py with that '
                 'annotation')
         info = dict(self.info, listed_videos=len(wanted), missing_videos=len(wanted) - len(chosen))
-        return replace(
-            self, video=self.video[chosen], video_ids=self.video_ids[chosen], info=info,
-            undecodable=self.undecodable[chosen], text=self.text[kept],
-            captions=self.captions[kept], owner=new_index[self.owner[kept]],
-            group=None if self.group is None else self.group[chosen])
+        return replace(self._subset(chosen, kept), info=info)
+
+    def of_kind(self, kind: str) -> 'RetrievalEmbeddings':
+        """Keep the videos of one kind, and their captions."""
+        chosen = np.flatnonzero(self.kind == kind)
+        return self._subset(chosen, np.flatnonzero(np.isin(self.owner, chosen)))
+
+    def _subset(self, videos: np.ndarray, captions: np.ndarray) -> 'RetrievalEmbeddings':
+        new_index = np.full(len(self.video_ids), -1)
+        new_index[videos] = np.arange(len(videos))
+        of_videos = {name: value[videos] for name in (
+            'video', 'video_ids', 'undecodable', 'group', 'kind')
+            if (value := getattr(self, name)) is not None}
+        return replace(self, **of_videos, text=self.text[captions],
+                       captions=self.captions[captions], owner=new_index[self.owner[captions]])

@@ -8,7 +8,7 @@ from .ranks import Ranks, refuse_not_finite, retrieval_ranks, summarize
 
 def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = False,
                       dual_softmax: bool = False, query_bank: bool = False,
-                      group_name: str = '') -> dict[str, float]:
+                      group_name: str = '', by_kind: bool = False) -> dict[str, float]:
     """Measure text-to-video (t2v) and video-to-text (v2t) retrieval.
 
     Args:
@@ -19,6 +19,9 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
         query_bank (bool): Also with QB-Norm (``t2v_qbnorm``).
         group_name (str): Also ``t2v/<group_name>_R1`` and ``v2t/<group_name>_R1``, where every
             video of the same group counts as right.
+        by_kind (bool): Also ``t2v/<kind>_R1`` and ``v2t/<kind>_R1``, and with ``group_name``
+            ``t2v/<kind>_<group_name>_R1``: R@1 among the videos of one kind alone; with ties
+            also under ``t2v_ties_won`` and ``v2t_ties_won``.
 
     Returns:
         dict[str, float]: For each name of a ranking ``/R1``, ``/R5``, ``/R10`` in percent,
@@ -28,7 +31,8 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
         ``listed_videos`` where the data set knows them.
 
     Raises:
-        ValueError: If an embedding is not finite, or a bank or groups are asked for and missing.
+        ValueError: If an embedding is not finite, or a bank, groups or kinds are asked for and
+            missing.
     """
     refuse_not_finite('video', embeddings.video, embeddings.video_ids)
     refuse_not_finite('caption', embeddings.text, embeddings.captions)
@@ -47,11 +51,12 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
     for name, values in ranks.items():
         metrics.update(_figures(name, values))
     if group_name:
-        if embeddings.group is None:
-            raise ValueError(f"group_name='{group_name}' needs a data set with group_file")
-        group = np.unique(embeddings.group, return_inverse=True)[1].reshape(-1)
-        for name, values in _rank(embeddings, group[embeddings.owner], group).items():
-            metrics[f'{name}/{group_name}_R1'] = summarize(values.lost)['R1']
+        metrics.update(_group_figures(embeddings, group_name))
+    if by_kind:
+        if embeddings.kind is None:
+            raise ValueError('by_kind=True needs a data set with kind_file')
+        for kind in dict.fromkeys(sorted(embeddings.kind.tolist())):
+            metrics.update(_kind_figures(embeddings.of_kind(kind), kind, group_name))
     metrics.update(videos=len(own), captions=len(embeddings.text),
                    undecodable=int(embeddings.undecodable.sum()))
     if embeddings.info.get('listed_videos') is not None:
@@ -64,6 +69,27 @@ def _rank(embeddings: RetrievalEmbeddings, text_group: np.ndarray, video_group: 
           **kwargs) -> dict[str, Ranks]:
     return retrieval_ranks(embeddings.text, embeddings.video, text_group, video_group,
                            undecodable=embeddings.undecodable, **kwargs)
+
+
+def _group_figures(embeddings: RetrievalEmbeddings, name: str) -> dict[str, float]:
+    """Return R@1 of both directions where every video of the own group counts as right."""
+    if embeddings.group is None:
+        raise ValueError(f"group_name='{name}' needs a data set with group_file")
+    group = np.unique(embeddings.group, return_inverse=True)[1].reshape(-1)
+    return {f'{direction}/{name}_R1': summarize(values.lost)['R1'] for direction, values in
+            _rank(embeddings, group[embeddings.owner], group).items()}
+
+
+def _kind_figures(embeddings: RetrievalEmbeddings, kind: str, group_name: str) -> dict[str, float]:
+    own = np.arange(len(embeddings.video))
+    figures = {}
+    for direction, ranks in _rank(embeddings, embeddings.owner, own).items():
+        figures[f'{direction}/{kind}_R1'] = summarize(ranks.lost)['R1']
+        if (ranks.lost != ranks.won).any():
+            figures[f'{direction}_ties_won/{kind}_R1'] = summarize(ranks.won)['R1']
+    if group_name:
+        figures.update(_group_figures(embeddings, f'{kind}_{group_name}'))
+    return figures
 
 
 def _dual_softmax_ranks(embeddings: RetrievalEmbeddings, own: np.ndarray) -> dict[str, Ranks]:

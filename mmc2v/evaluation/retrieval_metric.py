@@ -24,6 +24,8 @@ class RetrievalMetric(BaseMetric):
         group_name (str, optional): Also report ``t2v/<group_name>_R1`` and
             ``v2t/<group_name>_R1``, where every video of the same ``group`` counts as right.
             Defaults to none.
+        by_kind (bool): Also R@1 (and that of groups) for each kind of captions, among the videos
+            of that kind alone: ``t2v/<kind>_R1``. Defaults to False.
         all_captions (bool): Also V2T among all captions instead of groups. Defaults to False.
         dual_softmax (bool): Also both directions with dual softmax. Defaults to False.
         dump (str, optional): Write the embeddings to this ``.npz`` file, see
@@ -40,15 +42,15 @@ class RetrievalMetric(BaseMetric):
 
     default_prefix = ''  # keys begin with the direction; None would make MMEngine warn
 
-    def __init__(self, group_name: Optional[str] = None, all_captions: bool = False,
-                 dual_softmax: bool = False, dump: Optional[str] = None,
-                 dump_info: Optional[dict] = None, collect_device: str = 'gpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(self, group_name: Optional[str] = None, by_kind: bool = False,
+                 all_captions: bool = False, dual_softmax: bool = False,
+                 dump: Optional[str] = None, dump_info: Optional[dict] = None,
+                 collect_device: str = 'gpu', prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if dump is not None and not dump.endswith('.npz'):
             raise ValueError(f"the dump of embeddings must be an .npz file, got '{dump}'")
-        self.options = dict(group_name=group_name or '', all_captions=all_captions,
-                            dual_softmax=dual_softmax)
+        self.options = dict(group_name=group_name or '', by_kind=by_kind,
+                            all_captions=all_captions, dual_softmax=dual_softmax)
         self.dump = dump
         self.dump_info = dump_info or {}
         self.query_bank: Optional[np.ndarray] = None
@@ -67,6 +69,7 @@ class RetrievalMetric(BaseMetric):
                 tokens=[row.tobytes() for row in tokens.cpu().numpy()],
                 captions=list(sample.get('captions') or [''] * len(text)),
                 video_id=str(sample.get('video_id')), group=sample.get('group'),
+                kind=sample.get('kind'),
                 undecodable=sample.get('undecodable'), logit_scale=sample.get('logit_scale')))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -79,7 +82,7 @@ class RetrievalMetric(BaseMetric):
             dict[str, float]: See :func:`~mmc2v.evaluation.protocols.retrieval_metrics`.
 
         Raises:
-            ValueError: If an embedding is NaN, or a group is asked for and missing.
+            ValueError: If an embedding is NaN, or groups or kinds are asked for and missing.
         """
         embeddings = self._assemble(results)
         if self.dump is not None:
@@ -98,7 +101,7 @@ class RetrievalMetric(BaseMetric):
         undecodable = np.array([bool(result['undecodable']) for result in results])
         video = np.stack([result['video'] for result in results])
         video[undecodable] = 0
-        groups = [result['group'] for result in results]
+        groups, kinds = ([result[key] for result in results] for key in ('group', 'kind'))
         scales = [result['logit_scale'] for result in results if result['logit_scale']]
         meta = self.dataset_meta or {}
         kept = ('ann_file', 'protocol', 'listed_videos', 'missing_videos')
@@ -109,7 +112,8 @@ class RetrievalMetric(BaseMetric):
                                        [key for result in results for key in result['tokens']]),
             captions=np.array([caption for result in results for caption in result['captions']]),
             owner=np.repeat(np.arange(len(results)), [len(result['text']) for result in results]),
-            group=None if None in groups else np.array(groups), query_bank=self.query_bank,
+            group=None if None in groups else np.array(groups),
+            kind=None if None in kinds else np.array(kinds), query_bank=self.query_bank,
             logit_scale=scales[0] if scales else 100.0,
             info={**{key: meta[key] for key in kept if key in meta},
                   'group_name': self.options['group_name'], **self.dump_info})

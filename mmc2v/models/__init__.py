@@ -1,4 +1,5 @@
 """Model parts, all registered in the scope ``mmc2v``."""
+from .adapters import FeatureProjection, MMActionBackbone
 from .clip2video import CLIP2Video
 from .clip_towers import CLIPTextTower, CLIPVisionTower
 from .clip_weights import read_clip_weights
@@ -13,8 +14,9 @@ from .transformer import MaskedTransformer
 
 __all__ = [
     'AttentionDifference', 'CLIP2Video', 'CLIPTextTower', 'CLIPVisionTower',
-    'DifferenceLocalBranch', 'FrameLocalBranch', 'IdentityDifference', 'MLPDifference',
-    'MaskedTransformer', 'MeanPooling', 'RetrievalDataPreprocessor', 'RetrievalHead',
+    'DifferenceLocalBranch', 'FeatureProjection', 'FrameLocalBranch', 'IdentityDifference',
+    'MLPDifference', 'MMActionBackbone', 'MaskedTransformer', 'MeanPooling',
+    'RetrievalDataPreprocessor', 'RetrievalHead',
     'TemporalAlignmentBlock', 'TemporalDifferenceBlock', 'TemporalTransformer', 'gather_pairs',
     'read_clip_weights', 'symmetric_cross_entropy',
 ]

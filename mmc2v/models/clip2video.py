@@ -2,15 +2,18 @@
 
 B videos, N captions, T frames, L text tokens, K kinds of embedding, D embedding width.
 """
+import logging
 from typing import Optional, Union
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
+from open_clip.pretrained import get_pretrained_cfg
 from torch import Tensor
 
 from mmc2v.registry import MODELS
 
+from .clip_arch import clip_preprocessing
 from .clip_weights import read_clip_weights
 from .finite_loss import require_finite
 from .parts import Part, build_part
@@ -22,7 +25,9 @@ class CLIP2Video(BaseModel):
     """Dual encoder of videos and captions.
 
     Args:
-        backbone (dict | nn.Module): Image encoder, (*, 3, H, W) -> (*, D).
+        backbone (dict | nn.Module): Image encoder, (*, 3, H, W) -> (*, D); or, with
+            ``takes_mask = True``, video encoder, (B, T, 3, H, W) and a (B, T) mask -> (B, T', D)
+            and a (B, T') mask, such as :class:`MMActionBackbone`.
         text_backbone (dict | nn.Module): Text encoder, (N, L) -> TextTokens.
         neck (dict | nn.Module): Mixes frames over time, (B, T, D) -> VideoTokens.
         head (dict | nn.Module): Makes embeddings, scores and the loss.
@@ -59,9 +64,10 @@ class CLIP2Video(BaseModel):
             list[str]: Names of parameters that are random afterwards.
         """
         names = [name for name, _ in self.named_parameters()]
+        self._loaded: set[str] = set()
         super().init_weights()
         if self.pretrained is None:
-            return names
+            return [name for name in names if name not in self._loaded]
         archs = [part.arch for part in (self.text_backbone, self.backbone)
                  if hasattr(part, 'arch')]
         if not archs:
@@ -69,18 +75,39 @@ class CLIP2Video(BaseModel):
         if archs[0] != archs[-1]:
             raise ValueError(f"'{self.pretrained}' holds weights of both towers, which must have "
                              f'one arch; text_backbone has {archs[0]}, backbone has {archs[-1]}')
+        self._check_preprocessing(archs[0])
         clip = read_clip_weights(self.pretrained, archs[0])
-        known = set()
+        known = set(self._loaded)
         for prefix, part in self.named_modules():
             if hasattr(part, 'init_from_clip'):
                 known |= {f'{prefix}.{name}' for name in part.init_from_clip(clip)}
         random = [name for name in names if name not in known]
-        print_log(f"{len(known)} parameters start from '{self.pretrained}', {len(random)} at "
-                  f'random: {random}', logger='current')
+        source = f"'{self.pretrained}'" + (' and init_cfg' if self._loaded else '')
+        print_log(f'{len(known)} parameters start from {source}, {len(random)} at random: '
+                  f'{random}', logger='current')
         return random
 
+    def _check_preprocessing(self, arch: Union[str, dict]) -> None:
+        """Warn where images are normalised otherwise than weights of open_clip were trained."""
+        mean = getattr(self.data_preprocessor, 'mean', None)
+        if not isinstance(arch, str) or mean is None or not hasattr(self.backbone, 'arch') \
+                or not get_pretrained_cfg(arch, self.pretrained):
+            return
+        wanted = clip_preprocessing(arch, self.pretrained)
+        found = [buffer.flatten().tolist() for buffer in (mean, self.data_preprocessor.std)]
+        if not torch.allclose(torch.tensor(found), torch.tensor([wanted.mean, wanted.std]),
+                              atol=0.01):
+            print_log(f"the weights '{self.pretrained}' of {arch} were trained on images of "
+                      f'mean {wanted.mean} and std {wanted.std}, but data_preprocessor has '
+                      f'{found[0]} and {found[1]}', logger='current', level=logging.WARNING)
+
     def _dump_init_info(self) -> None:
-        """Leave out MMEngine's list, which does not know of CLIP weights."""
+        """Take from MMEngine's list what init_cfg loaded, as of MMAction2's backbones.
+
+        It is not printed where CLIP weights are loaded, of which it does not know.
+        """
+        self._loaded = {name for name, parameter in self.named_parameters()
+                        if 'load from' in self._params_init_info[parameter]['init_info']}
         if self.pretrained is None:
             super()._dump_init_info()
 
@@ -119,7 +146,11 @@ class CLIP2Video(BaseModel):
         empty = (~frame_mask.any(dim=1)).nonzero().flatten().tolist()
         if empty:
             raise ValueError(f'videos {empty} of the batch have no valid frame')
-        return self.head.embed_video(self.neck(self.backbone(frames), frame_mask))
+        if getattr(self.backbone, 'takes_mask', False):
+            tokens, token_mask = self.backbone(frames, frame_mask)
+        else:
+            tokens, token_mask = self.backbone(frames), frame_mask
+        return self.head.embed_video(self.neck(tokens, token_mask))
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """Embed captions as (N, K, D) unit vectors, one a kind."""

@@ -1,8 +1,7 @@
-"""The two halves of a CLIP model of open_clip as two backbones.
+"""The two halves of a two-tower model of open_clip as two backbones.
 
 N images or captions, T frames, L text tokens, D embedding width.
 """
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
@@ -10,47 +9,17 @@ import open_clip
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens
 
+from .clip_arch import TextConvention, clip_config, is_plain_clip, text_convention
 from .parts import copy_from_clip
 
 # What stands in for the half of a CLIP model that a tower does not need.
 _SMALLEST_VISION = dict(layers=1, width=64, patch_size=32, image_size=32)
 _SMALLEST_TEXT = dict(layers=1, width=64, heads=1, vocab_size=2)
-
-
-def clip_config(arch: Union[str, dict]) -> dict:
-    """Return the architecture of a CLIP model.
-
-    Args:
-        arch (str | dict): A name that open_clip knows, such as 'ViT-B-32-quickgelu', or a dict
-            with ``embed_dim``, ``vision_cfg``, ``text_cfg`` and optionally ``quick_gelu`` in
-            open_clip's format.
-
-    Returns:
-        dict: Arguments of :class:`open_clip.CLIP`, a copy.
-
-    Raises:
-        ValueError: If open_clip does not know the name, keys are missing or unknown, or the model
-            is not of CLIP's own two-tower kind.
-    """
-    config = open_clip.get_model_config(arch) if isinstance(arch, str) else copy.deepcopy(
-        dict(arch))
-    if config is None:
-        raise ValueError(f"open_clip does not know the architecture '{arch}'; "
-                         'open_clip.list_models() lists the names')
-    towers = {*config.get('vision_cfg', {}), *config.get('text_cfg', {})}
-    if towers & {'timm_model_name', 'hf_model_name'} or config.pop('custom_text', False):
-        raise ValueError(f"'{arch}' is not a CLIP model with open_clip's own two towers")
-    if isinstance(config.get('vision_cfg', {}).get('layers'), (list, tuple)):
-        raise ValueError(f"'{arch}' is a ResNet; this needs a CLIP with a vision transformer")
-    needed, optional = {'embed_dim', 'vision_cfg', 'text_cfg'}, {'quick_gelu'}
-    if needed - set(config) or set(config) - needed - optional:
-        raise ValueError(f'arch={arch} must have the keys {sorted(needed)} and may have '
-                         f'{sorted(optional)}, got {sorted(config)}')
-    return config
 
 
 def freeze_layers(tower: nn.Module, blocks: nn.ModuleList, num: int,
@@ -78,10 +47,13 @@ def freeze_layers(tower: nn.Module, blocks: nn.ModuleList, num: int,
 
 @MODELS.register_module()
 class CLIPVisionTower(BaseModule):
-    """CLIP's image encoder.
+    """CLIP's image encoder, or that of another two-tower model of open_clip.
+
+    Where it has batch norm (ResNet, FastViT), it takes the mask of frames as well, and encodes the
+    valid frames alone, so that padding has no influence on the statistics.
 
     Args:
-        arch (str | dict): See :func:`clip_config`.
+        arch (str | dict): See :func:`~mmc2v.models.clip_arch.clip_config`.
         position_std (float, optional): Standard deviation of random position embeddings. Defaults
             to open_clip's width ** -0.5, which is little beside the patches when a small tower
             learns from scratch where things are. CLIP weights replace them.
@@ -91,7 +63,8 @@ class CLIPVisionTower(BaseModule):
             everything.
 
     Raises:
-        ValueError: If there are fewer blocks than are to be frozen.
+        ValueError: If there are fewer blocks than are to be frozen, or the encoder is not
+            open_clip's own vision transformer, and blocks are to be frozen or positions drawn.
     """
 
     def __init__(self, arch: Union[str, dict], position_std: Optional[float] = None,
@@ -103,24 +76,34 @@ class CLIPVisionTower(BaseModule):
         self.embed_dim = config['embed_dim']
         self.visual = open_clip.CLIP(**{**config, 'text_cfg': _SMALLEST_TEXT}).visual
         self.visual.set_grad_checkpointing(grad_checkpointing)
-        if position_std is not None:
-            nn.init.normal_(self.visual.positional_embedding, std=position_std)
-        self.image_size = tuple(self.visual.image_size)
-        freeze_layers(self.visual, self.visual.transformer.resblocks, freeze_layer_num,
-                      ('conv1.', 'class_embedding', 'positional_embedding', 'ln_pre.'))
+        size = self.visual.image_size
+        self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+        self.takes_mask = any(isinstance(module, nn.modules.batchnorm._BatchNorm)
+                              for module in self.visual.modules())
+        if is_plain_clip(config):
+            if position_std is not None:
+                nn.init.normal_(self.visual.positional_embedding, std=position_std)
+            freeze_layers(self.visual, self.visual.transformer.resblocks, freeze_layer_num,
+                          ('conv1.', 'class_embedding', 'positional_embedding', 'ln_pre.'))
+        elif freeze_layer_num >= 0 or position_std is not None:
+            raise ValueError(f"freeze_layer_num and position_std are for open_clip's own vision "
+                             f'transformer; {arch} has {type(self.visual).__name__}')
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Take the image encoder's weights; every parameter is set."""
         return {f'visual.{name}' for name in copy_from_clip(self.visual, clip, 'visual.')}
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, mask: Optional[Tensor] = None
+                ) -> Union[Tensor, tuple[Tensor, Tensor]]:
         """Embed images.
 
         Args:
             images (Tensor): (*, 3, H, W), normalised, any leading dimensions.
+            mask (Tensor, optional): (*,) bool, True = valid; other images are not looked at.
 
         Returns:
-            Tensor: (*, D), not normalised.
+            Tensor | tuple[Tensor, Tensor]: (*, D), not normalised. With a mask it has zeros where
+            images are not valid, and the mask is returned too.
 
         Raises:
             ValueError: If images have another size than the architecture's.
@@ -128,18 +111,32 @@ class CLIPVisionTower(BaseModule):
         if tuple(images.shape[-3:]) != (3, *self.image_size):
             raise ValueError(f'images are {tuple(images.shape[-3:])}, but this CLIP reads '
                              f'{(3, *self.image_size)}: set the size of the resize and crop')
+        if mask is not None:
+            valid = self.visual(images[mask])
+            embeddings = valid.new_zeros(*mask.shape, self.embed_dim)
+            embeddings[mask] = valid
+            return embeddings, mask
         embeddings = self.visual(images.reshape(-1, *images.shape[-3:]))
         return embeddings.view(*images.shape[:-3], -1)
 
 
 @MODELS.register_module()
 class CLIPTextTower(BaseModule):
-    """CLIP's text encoder, with all tokens projected.
+    """CLIP's text encoder, or that of another two-tower model, with all tokens projected.
+
+    The sentence is what the model itself pools: the end token's output (CLIP, PE-Core, MetaCLIP,
+    EVA02, ...) or the last position's (SigLIP, CLIPA). Where tokens see later ones (no causal
+    mask), padding is part of what the model was trained on, so captions are filled up to its
+    whole context.
 
     Args:
-        arch (str | dict): See :func:`clip_config`.
-        end_token (int, optional): Id of the end token. Defaults to the last of the vocabulary,
-            as in CLIP.
+        arch (str | dict): See :func:`~mmc2v.models.clip_arch.clip_config`.
+        convention (Sequence, optional): Whether captions have a start token, id of the end token
+            or None, id of padding. Defaults to what is known of the architecture's tokenizer, see
+            :func:`~mmc2v.models.clip_arch.text_convention`.
+        position_std (float, optional): Standard deviation of random position embeddings. Defaults
+            to open_clip's 0.01, half of the words', which is little for a small tower that learns
+            the order of words from scratch. CLIP weights replace them.
         grad_checkpointing (bool): Recompute blocks in backward to save memory. Defaults to False.
         freeze_layer_num (int): As in CLIP4Clip: freeze token and position embeddings and this many
             blocks. Defaults to -1: train everything.
@@ -148,22 +145,29 @@ class CLIPTextTower(BaseModule):
         ValueError: If there are fewer blocks than are to be frozen.
     """
 
-    def __init__(self, arch: Union[str, dict], end_token: Optional[int] = None,
-                 grad_checkpointing: bool = False, freeze_layer_num: int = -1,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(self, arch: Union[str, dict], convention: Optional[Sequence] = None,
+                 position_std: Optional[float] = None, grad_checkpointing: bool = False,
+                 freeze_layer_num: int = -1, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         config = clip_config(arch)
         self.arch = arch
-        clip = open_clip.CLIP(**{**config, 'vision_cfg': _SMALLEST_VISION})
+        clip = open_clip.CustomTextCLIP(**{**config, 'vision_cfg': _SMALLEST_VISION}).text
         self.embed_dim = config['embed_dim']
         self.context_length = clip.context_length
-        self.end_token = clip.vocab_size - 1 if end_token is None else end_token
+        self.pool_type = config['text_cfg'].get('pool_type', 'argmax')
+        self.convention = TextConvention(*convention) if convention else text_convention(config)
+        if self.convention.end_token is None and self.pool_type in ('argmax', 'eos'):
+            raise ValueError(f"{arch} pools the end token, but convention={tuple(convention)} says "
+                             'that there is none')
         self.token_embedding = clip.token_embedding
         self.positional_embedding = clip.positional_embedding
+        if position_std is not None:
+            nn.init.normal_(self.positional_embedding, std=position_std)
         self.transformer = clip.transformer
         self.transformer.grad_checkpointing = grad_checkpointing
         self.ln_final = clip.ln_final
         self.text_projection = clip.text_projection
+        # None where tokens see later ones
         self.register_buffer('attn_mask', clip.attn_mask, persistent=False)
         freeze_layers(self, self.transformer.resblocks, freeze_layer_num,
                       ('token_embedding.', 'positional_embedding'))
@@ -189,14 +193,40 @@ class CLIPTextTower(BaseModule):
         if num_tokens > self.context_length:
             raise ValueError(f'{num_tokens} text tokens, but this CLIP has {self.context_length} '
                              'positions: tokenize to fewer')
-        is_end = tokens == self.end_token
-        if not bool(is_end.any(dim=1).all()):
-            raise ValueError(f'a caption has no end token (id {self.end_token}); '
-                             'was it made by another tokenizer, or truncated by hand?')
-        hidden = self.token_embedding(tokens) + self.positional_embedding[:num_tokens]
-        hidden = self.transformer(hidden, attn_mask=self.attn_mask[:num_tokens, :num_tokens])
-        words = self.ln_final(hidden) @ self.text_projection
-        end = is_end.int().argmax(dim=1)  # the first one
-        position = torch.arange(num_tokens, device=tokens.device)
-        word_mask = (position > 0) & (position <= end[:, None])
-        return TextTokens(words[torch.arange(len(end), device=end.device), end], words, word_mask)
+        word_mask, end = self._words(tokens)
+        attn_mask = self.attn_mask
+        if attn_mask is None:
+            tokens = F.pad(tokens, (0, self.context_length - num_tokens),
+                           value=self.convention.pad_token)
+        else:
+            attn_mask = attn_mask[:num_tokens, :num_tokens]
+        hidden = self.token_embedding(tokens) + self.positional_embedding[:tokens.shape[1]]
+        words = self._project(self.ln_final(self.transformer(hidden, attn_mask=attn_mask)))
+        if self.pool_type in ('argmax', 'eos'):
+            sentence = words[torch.arange(len(end), device=end.device), end]
+        else:
+            sentence = words[:, 0 if self.pool_type == 'first' else -1]
+        return TextTokens(sentence, words[:, :num_tokens], word_mask)
+
+    def _words(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (N, L) mask of words and the (N,) positions of end tokens.
+
+        Raises:
+            ValueError: If a caption has no end token.
+        """
+        has_start, end_token, pad_token = self.convention
+        position = torch.arange(tokens.shape[1], device=tokens.device)
+        if end_token is None:  # then padding has an id of its own
+            end = (position * (tokens != pad_token)).amax(dim=1)
+        else:
+            is_end = tokens == end_token
+            if not tokens.is_meta and not bool(is_end.any(dim=1).all()):
+                raise ValueError(f'a caption has no end token (id {end_token}); '
+                                 'was it made by another tokenizer, or truncated by hand?')
+            end = is_end.int().argmax(dim=1)  # the first one
+        return (position >= int(has_start)) & (position <= end[:, None]), end
+
+    def _project(self, hidden: Tensor) -> Tensor:
+        if isinstance(self.text_projection, nn.Module):
+            return self.text_projection(hidden)
+        return hidden if self.text_projection is None else hidden @ self.text_projection

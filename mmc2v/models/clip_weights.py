@@ -10,7 +10,7 @@ from filelock import FileLock
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor
 
-from .clip_towers import clip_config
+from .clip_arch import clip_config, is_plain_clip
 
 # Scalars that OpenAI's archives hold beside the weights.
 _OPENAI_SCALARS = ('input_resolution', 'context_length', 'vocab_size')
@@ -93,7 +93,9 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
     if not isinstance(state, Mapping):
         raise ValueError(f'{path} holds a {type(state).__name__}, not CLIP weights')
     state = state.get('state_dict', state)
-    state = {key.removeprefix('module.'): value for key, value in state.items()}
+    # models of custom text towers keep them under 'text.'
+    state = {key.removeprefix('module.').removeprefix('text.'): value
+             for key, value in state.items()}
     is_openai = all(key in state for key in _OPENAI_SCALARS)
     return {key: value.float() for key, value in state.items()
             if isinstance(value, Tensor) and key not in _OPENAI_SCALARS}, is_openai
@@ -142,6 +144,8 @@ def _dimensions_of_weights(state: Mapping[str, Tensor]) -> tuple:
 def _check_architecture(pretrained: str, arch: Union[str, dict],
                         state: Mapping[str, Tensor]) -> None:
     """Refuse weights of another architecture, naming the one they are for."""
+    if not is_plain_clip(clip_config(arch)):
+        return  # the towers name every weight that does not fit
     try:
         found = _dimensions_of_weights(state)
     except (KeyError, ValueError, IndexError) as error:
@@ -165,7 +169,7 @@ def _suggest(dimensions: tuple, quick_gelu: bool) -> str:
     fitting: list[str] = []
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)
-        if {'timm_model_name', 'hf_model_name'} & {*config['vision_cfg'], *config['text_cfg']}:
+        if 'hf_model_name' in config['text_cfg'] or not is_plain_clip(config):
             continue
         if _dimensions(config) == dimensions and config.get('quick_gelu', False) == quick_gelu:
             fitting.append(name)

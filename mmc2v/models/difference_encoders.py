@@ -41,6 +41,8 @@ class MLPDifference(BaseModule):
         num_heads (int, optional): Not used, but every encoder is built alike.
     """
 
+    init_from_text = True  # whether init_from_clip copies anything
+
     def __init__(self, embed_dim: int, num_heads: Optional[int] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
@@ -48,7 +50,17 @@ class MLPDifference(BaseModule):
         self.norm = nn.LayerNorm(embed_dim)
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
-        """Start from the first D rows of CLIP's image projection."""
+        """Start from the first D rows of CLIP's image projection.
+
+        Raises:
+            ValueError: If the image tower has no such projection.
+        """
+        if not self.init_from_text:
+            return set()
+        if 'visual.proj' not in clip:
+            raise ValueError("MLPDifference starts from the projection of CLIP's own vision "
+                             'transformer, which this model has not: set init_from_text=False in '
+                             'the neck for a random start')
         self.projection.data.copy_(clip['visual.proj'][:self.projection.shape[0]])
         return {'projection', 'norm.weight', 'norm.bias'}
 

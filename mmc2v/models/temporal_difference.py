@@ -38,14 +38,18 @@ class TemporalTransformer(BaseModule):
         num_heads (int, optional): Attention heads. Defaults to D / 64, at least 1.
         local_branch (dict | nn.Module, optional): What is appended to the raw frames for the
             alignment block. Defaults to nothing.
+        init_from_text (bool): Start positions, types and all temporal transformers from CLIP's
+            text tower, as the authors do. False leaves them random, for towers whose text blocks
+            are of another width. Defaults to True.
     """
 
     has_differences = False  # whether there are difference tokens for a local branch to read
 
     def __init__(self, embed_dim: int, num_layers: int = 4, max_frames: int = 77,
                  num_heads: Optional[int] = None, local_branch: Optional[Part] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_from_text: bool = True, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        self.init_from_text = init_from_text
         self.embed_dim = embed_dim
         self.max_frames = max_frames
         self.position_embedding = nn.Embedding(max_frames, embed_dim)
@@ -70,13 +74,18 @@ class TemporalTransformer(BaseModule):
         Raises:
             ValueError: If CLIP has fewer positions or another width.
         """
+        for module in self.modules():  # the parts, which start by themselves
+            if hasattr(module, 'init_from_text'):
+                module.init_from_text = self.init_from_text
+        if not self.init_from_text:
+            return set()
         positions = clip['positional_embedding']
         expected = tuple(self.position_embedding.weight.shape)
         if positions.shape[1] != expected[1] or positions.shape[0] < expected[0]:
             raise ValueError(
                 f"frame positions {expected} start from CLIP's text positions "
                 f'{tuple(positions.shape)}: set max_frames to at most {positions.shape[0]} and '
-                f'embed_dim to {positions.shape[1]}')
+                f'embed_dim to {positions.shape[1]}, or init_from_text=False for a random start')
         self.position_embedding.weight.data.copy_(positions[:expected[0]])
         return {'position_embedding.weight'}
 
@@ -142,6 +151,8 @@ class TemporalDifferenceBlock(TemporalTransformer):
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Also start the two types from CLIP's first two text positions."""
         names = super().init_from_clip(clip)
+        if not self.init_from_text:
+            return names
         self.type_embedding.weight.data.copy_(clip['positional_embedding'][:2])
         return names | {'type_embedding.weight'}
 

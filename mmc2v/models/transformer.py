@@ -28,6 +28,8 @@ class MaskedTransformer(Transformer):
         ValueError: If D is not a multiple of the number of heads.
     """
 
+    init_from_text = True  # whether init_from_clip copies text blocks
+
     def __init__(self, embed_dim: int, num_layers: int, num_heads: Optional[int] = None) -> None:
         num_heads = num_heads or max(1, embed_dim // 64)
         if embed_dim % num_heads:
@@ -55,14 +57,18 @@ class MaskedTransformer(Transformer):
             clip (Mapping[str, Tensor]): CLIP's weights under OpenAI's keys.
 
         Returns:
-            set[str]: Names of the parameters that no longer are random: all.
+            set[str]: Names of the parameters that no longer are random: all, or none without
+            ``init_from_text``.
 
         Raises:
             ValueError: If CLIP has fewer text blocks or another width.
         """
+        if not self.init_from_text:
+            return set()
         return copy_from_clip(
             self, clip, 'transformer.', "Temporal blocks start from CLIP's text blocks: use an "
-            "embed_dim equal to CLIP's text width and no more temporal layers than text layers")
+            "embed_dim equal to CLIP's text width and no more temporal layers than text layers, or "
+            'init_from_text=False in the neck for a random start')
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Mix tokens; padding is never attended.

@@ -11,8 +11,8 @@ from mmc2v.datasets.moving_shapes import (
     PHRASINGS,
     MovingShapes,
     draw_video,
-    write_moving_shapes,
 )
+from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.registry import DATASETS
 
 from ..tiny import ROOT
@@ -22,7 +22,7 @@ from ..tiny import ROOT
 def data(tmp_path_factory):
     """A full test set and few training videos."""
     folder = tmp_path_factory.mktemp('shapes') / 'data'
-    assert write_moving_shapes(folder, MovingShapes(num_train=24))
+    assert write_shapes(folder, MovingShapes(num_train=24))
     return folder
 
 
@@ -76,7 +76,7 @@ def test_every_twin_is_its_partner_reversed_bit_for_bit(data):
 
 def test_two_runs_make_the_same_pixels_and_another_seed_others(data, tmp_path):
     spec = MovingShapes(num_train=24)
-    write_moving_shapes(tmp_path / 'again', spec)
+    write_shapes(tmp_path / 'again', spec)
     for name in ('train', 'test', 'train_groups', 'test_groups'):
         assert read(data, name) == read(tmp_path / 'again', name)
 
@@ -106,17 +106,17 @@ def test_direction_shows_in_the_frames():
 
 
 def test_written_once_and_nothing_is_overwritten(data, tmp_path):
-    assert not write_moving_shapes(data, MovingShapes(num_train=24))
+    assert not write_shapes(data, MovingShapes(num_train=24))
     with pytest.raises(ValueError, match="'num_train': 24.*--overwrite"):
-        write_moving_shapes(data, MovingShapes(num_train=25))
+        write_shapes(data, MovingShapes(num_train=25))
     small = [MovingShapes(num_train=n, num_test_pairs=1) for n in (1, 2)]
-    assert write_moving_shapes(tmp_path / 'mine', small[0])
-    assert write_moving_shapes(tmp_path / 'mine', small[1], overwrite=True)
+    assert write_shapes(tmp_path / 'mine', small[0])
+    assert write_shapes(tmp_path / 'mine', small[1], overwrite=True)
     assert len(read(tmp_path / 'mine', 'train')) == 2
     (tmp_path / 'precious').mkdir()
     (tmp_path / 'precious' / 'thesis.tex').write_text('x')
-    with pytest.raises(ValueError, match='precious.*no moving-shapes data set'):
-        write_moving_shapes(tmp_path / 'precious', MovingShapes())
+    with pytest.raises(ValueError, match='precious.*no data set of moving shapes'):
+        write_shapes(tmp_path / 'precious', MovingShapes())
     assert (tmp_path / 'precious' / 'thesis.tex').exists()
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmc2v.models import CLIPTextTower, CLIPVisionTower
-from mmc2v.models.clip_towers import clip_config
+from mmc2v.models.clip_arch import clip_config
 
 from ..tiny import ARCH, batch
 
@@ -101,9 +101,9 @@ def test_frozen_layers_start_from_clip_as_well(kind, clip):
 def test_unknown_architectures_are_refused():
     with pytest.raises(ValueError, match='ViT-B-33'):
         clip_config('ViT-B-33')
-    with pytest.raises(ValueError, match='own two towers'):
-        clip_config('ViT-B-16-SigLIP')
-    with pytest.raises(ValueError, match='ResNet'):
-        clip_config('RN50')
+    with pytest.raises(ValueError, match='is a CoCa'):
+        clip_config('coca_ViT-B-32')
+    with pytest.raises(ValueError, match='a model of transformers'):
+        clip_config('roberta-ViT-B-32')
     with pytest.raises(ValueError, match='quick_jelu'):
         clip_config(dict(ARCH, quick_jelu=True))

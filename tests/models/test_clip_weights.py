@@ -146,7 +146,7 @@ def test_other_architecture_is_refused_and_named(clip, tmp_path):
 
 
 def test_name_of_the_fitting_architecture_is_suggested():
-    from mmc2v.models.clip_towers import clip_config
+    from mmc2v.models.clip_arch import clip_config
     from mmc2v.models.clip_weights import _dimensions, _suggest
     assert "'ViT-L-14-quickgelu'" in _suggest(_dimensions(clip_config('ViT-L-14-quickgelu')), True)
 

@@ -1,26 +1,36 @@
-"""Write the moving-shapes data set.
+"""Write a generated data set of moving shapes.
 
 python tools/dataset_converters/make_moving_shapes.py --out data/moving_shapes
+python tools/dataset_converters/make_moving_shapes.py --events --out data/moving_events
+
+With --events there are five kinds of captions (static, direction, order, size, speed) instead of
+direction alone.
 """
 import argparse
+import sys
 from dataclasses import fields
 from pathlib import Path
 
-from mmc2v.datasets.moving_shapes import MovingShapes, write_moving_shapes
+from mmc2v.datasets.moving_events import MovingEvents
+from mmc2v.datasets.moving_shapes import MovingShapes
+from mmc2v.datasets.shape_videos import write_shapes
 
 
 def main() -> None:
     """Parse the command line and write."""
+    spec = MovingEvents if '--events' in sys.argv else MovingShapes
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('data/moving_shapes'))
-    for field in fields(MovingShapes):
+    parser.add_argument('--events', action='store_true', help='five kinds of captions')
+    parser.add_argument('--out', type=Path, default=Path('data') / spec.name)
+    for field in fields(spec):
         parser.add_argument(f'--{field.name.replace("_", "-")}', type=int, default=field.default)
     parser.add_argument('--overwrite', action='store_true',
-                        help='replace moving shapes that were made with other numbers')
+                        help='replace what was made with other numbers')
     args = vars(parser.parse_args())
     out, overwrite = args.pop('out'), args.pop('overwrite')
-    written = write_moving_shapes(out, MovingShapes(**args), overwrite)
+    del args['events']
+    written = write_shapes(out, spec(**args), overwrite)
     print(f'{out}: {"written" if written else "already there, unchanged"}')
 
 

@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
 
-META_KEYS = ('filename', 'video_id', 'captions', 'group', 'frame_inds', 'replaces',
+META_KEYS = ('filename', 'video_id', 'captions', 'group', 'kind', 'frame_inds', 'replaces',
              'undecodable', 'damage')
 
 

@@ -60,7 +60,7 @@ class SampleGridFrames(BaseTransform):
     """Samples frames as the published code does.
 
     Required keys: frame_times, duration; rng for jitter. Added keys: frame_inds, clip_len (T),
-    num_clips, frame_interval. Fewer than T indices are padded when packed.
+    num_clips, frame_interval. Fewer than T indices are padded when packed, unless ``fill``.
 
     Args:
         num_frames (int): T. Defaults to 12.
@@ -68,10 +68,13 @@ class SampleGridFrames(BaseTransform):
         fps (float): Rate of the grid. Defaults to 5.
         jitter (bool): Jitter the inner frames; for training. Defaults to False.
         max_duration (float, optional): Seconds from the start that are sampled. Defaults to all.
+        fill (bool): Show frames of short videos repeatedly, evenly spread, so that there always
+            are T; for backbones that cannot leave padding out. Defaults to False.
     """
 
     def __init__(self, num_frames: int = 12, divisor: int = 1, fps: float = 5.0,
-                 jitter: bool = False, max_duration: Optional[float] = None) -> None:
+                 jitter: bool = False, max_duration: Optional[float] = None,
+                 fill: bool = False) -> None:
         if max_duration is not None and max_duration <= 0:
             raise ValueError(f'max_duration must be positive, got {max_duration}')
         if num_frames < 1 or divisor < 1 or fps <= 0:
@@ -82,6 +85,7 @@ class SampleGridFrames(BaseTransform):
         self.fps = fps
         self.jitter = jitter
         self.max_duration = max_duration
+        self.fill = fill
 
     def transform(self, results: dict) -> dict:
         """Choose ``frame_inds`` of one video."""
@@ -91,10 +95,13 @@ class SampleGridFrames(BaseTransform):
         grid = grid_to_frames(results['frame_times'], duration, self.fps)
         chosen = choose_grid_frames(len(grid), self.num_frames, self.divisor,
                                     results['rng'] if self.jitter else None)
+        if self.fill and len(chosen) < self.num_frames:
+            chosen = chosen[np.arange(self.num_frames) * len(chosen) // self.num_frames]
         results.update(frame_inds=grid[chosen], clip_len=self.num_frames, num_clips=1,
                        frame_interval=None)
         return results
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(num_frames={self.num_frames}, divisor={self.divisor}, '
-                f'fps={self.fps}, jitter={self.jitter}, max_duration={self.max_duration})')
+                f'fps={self.fps}, jitter={self.jitter}, max_duration={self.max_duration}, '
+                f'fill={self.fill})')

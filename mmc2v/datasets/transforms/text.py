@@ -1,10 +1,32 @@
 """Tokenizing by open_clip."""
+import importlib.util
+from collections.abc import Callable
 from typing import Optional
 
 import open_clip
 from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
+
+
+def _tokenizer_of(arch: str, folder: Optional[str] = None) -> Callable:
+    """Build the tokenizer of an architecture; see :class:`Tokenize` for what is raised."""
+    text = (open_clip.get_model_config(arch) or {}).get('text_cfg', {})
+    name = text.get('hf_tokenizer_name', '')
+    if not name:
+        return open_clip.get_tokenizer(arch)
+    if importlib.util.find_spec('transformers') is None:
+        raise ImportError(f"the tokenizer of {arch} is '{name}' of transformers, which is not "
+                          "installed: pip install 'mmc2v[transformers]'")
+    try:
+        if folder is not None:
+            return open_clip.tokenizer.HFTokenizer(
+                folder, context_length=text['context_length'], **text.get('tokenizer_kwargs', {}))
+        return open_clip.get_tokenizer(arch)
+    except OSError as error:
+        raise ConnectionError(
+            f"the tokenizer '{folder or name}' of {arch} cannot be loaded: {error}. Without "
+            'network, fetch its files elsewhere and set tokenizer_dir to their folder') from error
 
 
 @TRANSFORMS.register_module()
@@ -18,14 +40,21 @@ class Tokenize(BaseTransform):
     Args:
         max_words (int): Tokens a caption, start and end included. Defaults to 32.
         arch (str, optional): open_clip architecture whose tokenizer it is. Defaults to CLIP's BPE.
+        tokenizer_dir (str, optional): Folder with the files of a tokenizer of transformers, where
+            the architecture has such a one (SigLIP, CLIPA) and there is no network to fetch it.
+
+    Raises:
+        ImportError: If the tokenizer is one of transformers, which is not installed.
+        ConnectionError: If it cannot be fetched.
     """
 
-    def __init__(self, max_words: int = 32, arch: Optional[str] = None) -> None:
+    def __init__(self, max_words: int = 32, arch: Optional[str] = None,
+                 tokenizer_dir: Optional[str] = None) -> None:
         if max_words < 3:
             raise ValueError(f'max_words={max_words} leaves no room between start and end token')
         self.max_words = max_words
         self.arch = arch
-        self.tokenizer = (open_clip.get_tokenizer(arch) if arch
+        self.tokenizer = (_tokenizer_of(arch, tokenizer_dir) if arch
                           else open_clip.tokenizer.SimpleTokenizer())
 
     def transform(self, results: dict) -> dict:
