@@ -23,6 +23,7 @@ from .shape_videos import (
 )
 
 OPPOSITE = {'left': 'right', 'right': 'left', 'up': 'down', 'down': 'up'}
+CLASSES = ('left', 'right', 'up', 'down')  # of action recognition, in the order of labels
 PHRASINGS = (
     'a {color} {shape} moves {direction} over a {background} background',
     'on a {background} background, a {color} {shape} slides {direction}',
@@ -71,7 +72,7 @@ class MovingShapes:
     seed: int = 0
 
     name: ClassVar[str] = 'moving_shapes'
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_test_pairs <= len(DESCRIPTIONS) // 2:
@@ -94,7 +95,8 @@ class MovingShapes:
             rng = np.random.default_rng((self.seed, 0, index))
             description = DESCRIPTIONS[index % len(DESCRIPTIONS)]
             caption = description.caption(int(rng.integers(len(PHRASINGS))))
-            yield ShapeVideo(draw_video(description, self, rng), [caption], ' '.join(description))
+            yield ShapeVideo(draw_video(description, self, rng), [caption], ' '.join(description),
+                             label=CLASSES.index(description.direction))
 
     def _test_videos(self) -> Iterator[ShapeVideo]:
         forward = [d for d in DESCRIPTIONS if d.direction in ('right', 'down')]
@@ -105,7 +107,8 @@ class MovingShapes:
             frames = draw_video(description, self, rng)
             for shown, order in ((description, 1), (description.reversed(), -1)):
                 caption = shown.caption(int(rng.integers(len(PHRASINGS))))
-                yield ShapeVideo(frames[::order], [caption], f'pair {pair}')
+                yield ShapeVideo(frames[::order], [caption], f'pair {pair}',
+                                 label=CLASSES.index(shown.direction))
 
 
 def draw_video(description: Description, spec: MovingShapes,

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Optional, Protocol
 
 import av
 import numpy as np
@@ -29,12 +29,14 @@ class ShapeVideo(NamedTuple):
         captions (list[str]): One or several.
         group (str): In training its description, in the test its pair of twins.
         kind (str): What tells its caption from that of its twin; '' where all are of one kind.
+        label (int, optional): Class for action recognition.
     """
 
     frames: np.ndarray
     captions: list[str]
     group: str
     kind: str = ''
+    label: Optional[int] = None
 
 
 class ShapeSpec(Protocol):
@@ -129,8 +131,9 @@ def write_shapes(folder: Path, spec: ShapeSpec, overwrite: bool = False) -> bool
     """Write the data set, or nothing where the same one already is there.
 
     ``train.json`` and ``test.json`` are annotations, ``train_groups.json`` names descriptions and
-    ``test_groups.json`` pairs of twins, ``test_kinds.json`` kinds where there are several; videos
-    are in ``train/`` and ``test/``.
+    ``test_groups.json`` pairs of twins, ``test_kinds.json`` kinds where there are several,
+    ``train.txt`` and ``test.txt`` list videos and classes for MMAction2's VideoDataset where there
+    are classes; videos are in ``train/`` and ``test/``.
 
     Args:
         folder (Path): Where to; made whole elsewhere and moved there when finished.
@@ -167,12 +170,16 @@ def write_shapes(folder: Path, spec: ShapeSpec, overwrite: bool = False) -> bool
 
 def _write_split(folder: Path, split: str, spec: ShapeSpec) -> None:
     (folder / split).mkdir(parents=True)
-    captions, groups, kinds = {}, {}, {}
+    captions, groups, kinds, classes = {}, {}, {}, []
     for index, video in enumerate(tqdm(spec.videos(split), total=spec.sizes[split],
                                        desc=f'{split} videos', mininterval=1)):
         name = f'{split}{index:05d}.mp4'  # ids are unique over splits
         write_video(folder / split / name, video.frames)
         captions[name], groups[name], kinds[name] = video.captions, video.group, video.kind
+        if video.label is not None:
+            classes.append(f'{name} {video.label}\n')
+    if classes:
+        (folder / f'{split}.txt').write_text(''.join(classes))
     files = {'': captions, '_groups': groups, **({'_kinds': kinds} if any(kinds.values()) else {})}
     for suffix, content in files.items():
         (folder / f'{split}{suffix}.json').write_text(json.dumps(content, indent=1))

@@ -107,7 +107,7 @@ class VideoTextDataset(BaseDataset):
         self._read_report(len(annotation))
         annotation = self._without_excluded(annotation)
         folder = Path(self.data_prefix['video'])
-        videos = [dict(video_id=name, filename=str(folder / name),
+        videos = [dict(video_id=name, filename=str(self._file_of(folder, name)),
                        captions=check_captions(self.ann_file, name, captions))
                   for name, captions in annotation.items()]
         self._check_files(videos)
@@ -118,6 +118,11 @@ class VideoTextDataset(BaseDataset):
             return videos
         return [dict(video, captions=[caption]) for video in videos
                 for caption in video['captions']]
+
+    @staticmethod
+    def _file_of(folder: Path, name: str) -> Path:
+        """Return the file of a video of the annotation."""
+        return folder / name
 
     def _read_report(self, num_videos: int) -> None:
         """Take over what the converter counted, where its report is about this annotation."""

@@ -84,10 +84,11 @@ def text_convention(config: dict) -> TextConvention:
     if 'siglip' in tokenizer.lower():
         return TextConvention(False, 1, 0 if 'siglip2' in tokenizer.lower() else 1)
     known = {'bert-base-uncased': TextConvention(True, None, 0),  # CLIPA takes the end token out
-             'facebook/xlm-v-base': TextConvention(True, 2, 1)}
+             'facebook/xlm-v-base': TextConvention(True, 2, 1),
+             'google/mt5-base': TextConvention(False, 1, 0)}
     if tokenizer not in known:
         raise ValueError(f"the tokenizer '{tokenizer}' is not known here: give "
-                         'text_convention=(has_start, end_token, pad_token)')
+                         'convention=(has_start, end_token, pad_token) to the text tower')
     return known[tokenizer]
 
 

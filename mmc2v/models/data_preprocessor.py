@@ -1,5 +1,6 @@
 """Turns what the data loader collated into what the model reads, on the model's device."""
 from collections.abc import Sequence
+from typing import Optional
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -16,30 +17,33 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
     normalisation. B videos, N captions, T frames, L tokens of the longest caption.
 
     Args:
-        mean (Sequence[float]): Mean of red, green, blue in [0, 255]. Defaults to CLIP's.
-        std (Sequence[float]): Standard deviation likewise. Defaults to CLIP's.
+        mean (Sequence[float], optional): Mean of red, green, blue in [0, 255]. Defaults to CLIP's.
+            None leaves frames as they are, for features in the place of frames.
+        std (Sequence[float], optional): Standard deviation likewise. Defaults to CLIP's.
         pad_token (int): Token id after the end of captions. Defaults to 0.
     """
 
-    def __init__(self, mean: Sequence[float] = (122.7709383, 116.7460125, 104.09373615),
-                 std: Sequence[float] = (68.5005327, 66.6321579, 70.32316305),
+    def __init__(self, mean: Optional[Sequence[float]] = (122.7709383, 116.7460125, 104.09373615),
+                 std: Optional[Sequence[float]] = (68.5005327, 66.6321579, 70.32316305),
                  pad_token: int = 0, non_blocking: bool = True) -> None:
         super().__init__(non_blocking)
-        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+        for name, value in (('mean', mean), ('std', std)):
+            self.register_buffer(name, None if value is None else torch.tensor(value).view(3, 1, 1),
+                                 persistent=False)
         self.pad_token = pad_token
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Batch the collated items.
 
         Args:
-            data (dict): ``inputs``: any of ``frames`` (list of (T, 3, H, W) uint8),
+            data (dict): ``inputs``: any of ``frames`` (list of (T, 3, H, W) uint8, or of (T, C)
+                features),
                 ``frame_mask`` (list of (T,) bool) and ``tokens`` (list of (n_i, L') ids), one
                 element a video; ``data_samples``: list of data samples.
             training (bool): Not used.
 
         Returns:
-            dict: ``inputs``: ``frames`` (B, T, 3, H, W) float32, ``frame_mask`` (B, T) bool,
+            dict: ``inputs``: ``frames`` (B, T, 3, H, W) or (B, T, C), ``frame_mask`` (B, T) bool,
             ``tokens`` (N, L), ``captions_per_video`` (list of B ints); ``data_samples``.
         """
         inputs = data['inputs']
@@ -56,8 +60,10 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         return dict(inputs=batch, data_samples=data.get('data_samples'))
 
     def _normalise(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
-        normalised = (frames.to(self.mean.dtype) - self.mean) / self.std
-        return normalised.masked_fill(~frame_mask[..., None, None, None], 0.0)
+        if self.mean is not None:
+            frames = (frames.to(self.mean.dtype) - self.mean) / self.std
+        padded = ~frame_mask.view(*frame_mask.shape, *[1] * (frames.ndim - 2))
+        return frames.masked_fill(padded, 0.0)
 
     def _trim(self, tokens: Tensor) -> Tensor:
         """Cut columns in which every caption has ended."""

@@ -34,7 +34,10 @@ def _without_autocast(method: Callable) -> Callable:
     @functools.wraps(method)
     def wrapped(self, *args):
         args = [type(a)(*map(_full, a)) if isinstance(a, tuple) else _full(a) for a in args]
-        with torch.autocast(self.logit_scale.device.type, enabled=False):
+        device = self.logit_scale.device.type
+        if device == 'meta':  # which has no autocast
+            return method(self, *args)
+        with torch.autocast(device, enabled=False):
             return method(self, *args)
     return wrapped
 

@@ -1,6 +1,6 @@
 """Packs one item for the data loader.
 
-T frames the model takes, n captions, L tokens.
+T frames the model takes, n captions, L tokens, C channels of features.
 """
 from collections.abc import Sequence
 
@@ -15,11 +15,21 @@ META_KEYS = ('filename', 'video_id', 'captions', 'group', 'kind', 'frame_inds', 
              'undecodable', 'damage')
 
 
+def _padded(frames: torch.Tensor, num_frames: int) -> dict[str, torch.Tensor]:
+    if len(frames) > num_frames:
+        raise ValueError(f'{len(frames)} frames for a clip of {num_frames}; sample one clip '
+                         '(num_clips=1)')
+    padded = frames.new_zeros(num_frames, *frames.shape[1:])
+    padded[:len(frames)] = frames
+    return dict(frames=padded, frame_mask=torch.arange(num_frames) < len(frames))
+
+
 @TRANSFORMS.register_module()
 class PackRetrievalInputs(BaseTransform):
-    """Packs frames, their mask and tokens; either modality may be absent.
+    """Packs frames or their features, their mask, and tokens; either modality may be absent.
 
-    Required keys: imgs (at most T images of one size) and clip_len (T), or tokens, or both.
+    Required keys: imgs (at most T images of one size) or features (at most T rows), and clip_len
+    (T), or tokens, or both.
 
     Args:
         meta_keys (Sequence[str]): Keys that go into the data sample where they are present.
@@ -32,20 +42,16 @@ class PackRetrievalInputs(BaseTransform):
         """Pack one item.
 
         Returns:
-            dict: ``inputs``: frames (T, 3, H, W) uint8 with zeros after the last, frame_mask (T,)
-            bool, tokens (n, L) int64; ``data_samples``: an ActionDataSample with meta data.
+            dict: ``inputs``: frames (T, 3, H, W) uint8 or (T, C) float32, with zeros after the
+            last, frame_mask (T,) bool, tokens (n, L) int64; ``data_samples``: an
+            ActionDataSample with meta data.
         """
         inputs = {}
         if 'imgs' in results:
-            images = np.stack(results['imgs'])
-            num_frames = results['clip_len']
-            if len(images) > num_frames:
-                raise ValueError(f'{len(images)} frames for a clip of {num_frames}; sample one '
-                                 'clip (num_clips=1)')
-            frames = torch.zeros(num_frames, 3, *images.shape[1:3], dtype=torch.uint8)
-            frames[:len(images)] = torch.from_numpy(images).permute(0, 3, 1, 2)
-            inputs['frames'] = frames
-            inputs['frame_mask'] = torch.arange(num_frames) < len(images)
+            images = torch.from_numpy(np.stack(results['imgs'])).permute(0, 3, 1, 2)
+            inputs.update(_padded(images, results['clip_len']))
+        elif 'features' in results:
+            inputs.update(_padded(torch.from_numpy(results['features']), results['clip_len']))
         if 'tokens' in results:
             inputs['tokens'] = results['tokens']
         sample = ActionDataSample()

@@ -1,0 +1,118 @@
+"""Our parts in MMAction2's recognizers.
+
+N videos (times views), T frames, D embedding width.
+"""
+from collections.abc import Sequence
+from typing import Any, Optional, Union
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmc2v.registry import MODELS
+
+from .clip_weights import read_clip_weights
+from .parts import Part, build_part
+
+
+def _start_from_clip(module: BaseModule, pretrained: Optional[str],
+                     arch: Union[str, dict, None]) -> None:
+    """Copy CLIP weights into every part that knows how, as CLIP2Video does."""
+    if pretrained is None:
+        return
+    clip = read_clip_weights(pretrained, arch)
+    known = {f'{prefix}.{name}' for prefix, part in module.named_modules()
+             if hasattr(part, 'init_from_clip') for name in part.init_from_clip(clip)}
+    random = [name for name, _ in module.named_parameters() if name not in known]
+    print_log(f"{type(module).__name__}: {len(known)} parameters start from '{pretrained}', "
+              f'{len(random)} at random: {random}', logger='current')
+
+
+@MODELS.register_module()
+class RecognizerBackbone(BaseModule):
+    """A CLIP image tower as the backbone of MMAction2's Recognizer2D.
+
+    Args:
+        tower (dict | nn.Module): Such as ``dict(type='mmc2v.CLIPVisionTower', arch=...)``. The
+            tower of a retrieval checkpoint loads by its ``init_cfg=dict(type='Pretrained',
+            checkpoint=..., prefix='backbone.')``.
+        pretrained (str, optional): CLIP weights to start from, see
+            :func:`~mmc2v.models.clip_weights.read_clip_weights`. Defaults to none.
+    """
+
+    def __init__(self, tower: Part, pretrained: Optional[str] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.tower = build_part(tower)
+        self.pretrained = pretrained
+
+    def init_weights(self) -> None:
+        """Start from ``pretrained`` where it is given."""
+        super().init_weights()
+        _start_from_clip(self, self.pretrained, getattr(self.tower, 'arch', None))
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """Embed (N * T, 3, H, W) images as one map of (N * T, D, 1, 1)."""
+        return (self.tower(images)[..., None, None],)
+
+
+@MODELS.register_module()
+class RecognizerNeck(BaseModule):
+    """A temporal neck, such as TDB, as the neck of MMAction2's Recognizer2D.
+
+    Frame tokens are mixed over time, normalised and averaged, as for retrieval.
+
+    Args:
+        neck (dict | nn.Module): Such as ``dict(type='mmc2v.TemporalDifferenceBlock', ...)``,
+            without a local branch.
+        num_frames (int, optional): Frames T of one view, where several views of a video are
+            tested (crops, or several clips). Defaults to all that there are.
+        pretrained (str, optional): CLIP weights to start from. Defaults to none.
+        arch (str | dict, optional): The architecture that those are of.
+
+    Raises:
+        ValueError: If the neck has a local branch, whose parameters would get no gradient.
+    """
+
+    def __init__(self, neck: Part, num_frames: Optional[int] = None,
+                 pretrained: Optional[str] = None, arch: Union[str, dict, None] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.neck = build_part(neck)
+        if getattr(self.neck, 'local_branch', None) is not None:
+            raise ValueError('a recognizer reads the frame tokens alone: remove local_branch from '
+                             'the neck, its parameters would get no gradient')
+        self.num_frames = num_frames
+        self.pretrained = pretrained
+        self.arch = arch
+
+    def init_weights(self) -> None:
+        """Start from ``pretrained`` where it is given."""
+        super().init_weights()
+        _start_from_clip(self, self.pretrained, self.arch)
+
+    def forward(self, maps: Sequence[Tensor],
+                data_samples: Optional[list] = None) -> tuple[Tensor, dict[str, Any]]:
+        """Mix and average frames.
+
+        Args:
+            maps (Sequence[Tensor]): One element, (N, D, T, 1, 1).
+            data_samples (list, optional): Not used.
+
+        Returns:
+            tuple[Tensor, dict]: (N, D, 1, 1, 1), and no losses. With several views N grows by
+            their number, which MMAction2's heads average.
+
+        Raises:
+            ValueError: If T is not a multiple of ``num_frames``.
+        """
+        frames = maps[0].flatten(2).transpose(1, 2)  # (N, T, D)
+        num_frames = self.num_frames or frames.shape[1]
+        if frames.shape[1] % num_frames:
+            raise ValueError(f'{frames.shape[1]} frames are no multiple of num_frames='
+                             f'{num_frames}: set it to the num_clips of the sampling')
+        frames = frames.reshape(-1, num_frames, frames.shape[2])
+        mask = frames.new_ones(frames.shape[:2]).bool()
+        mixed = F.normalize(self.neck(frames, mask).frames, dim=-1).mean(dim=1)
+        return mixed[:, :, None, None, None], {}
