@@ -2,10 +2,13 @@
 
 B videos, T frames, T' time steps of a backbone's output, C its channels, D embedding width.
 """
+import logging
 from collections.abc import Callable
 from typing import Optional
 
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmc2v.registry import MODELS
@@ -88,8 +91,11 @@ def _read_slowfast(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor
     """Run SlowFast's slow path, which needs the fast one, or the fast one alone."""
     if out_index == 0:
         return mean_over_space(backbone(clips)[0])
-    stride = backbone.resample_rate // backbone.speed_ratio
-    return mean_over_space(backbone.fast_path(clips[:, :, ::stride].contiguous()))
+    path, stride = backbone.fast_path, backbone.resample_rate // backbone.speed_ratio
+    hidden = path.maxpool(path.conv1(clips[:, :, ::stride]))
+    for name in path.res_layers:  # and not by its own forward, which would pool time
+        hidden = getattr(path, name)(hidden)
+    return mean_over_space(hidden)
 
 
 # Backbones whose time steps are read otherwise than from one output.
@@ -100,11 +106,58 @@ _READERS: dict[str, Callable[[nn.Module, Tensor, int], Tensor]] = {
 _IMAGE_BACKBONES = ('ResNet', 'MobileNetV2', 'MobileOneTSM')
 
 
-def _build_backbone(backbone: Part) -> nn.Module:
-    """Build it in MMAction2's scope, where the names of its own parts are looked up."""
-    if isinstance(backbone, dict):
-        backbone = {'_scope_': 'mmaction', **backbone}
-    return build_part(backbone)
+def _build_backbone(backbone: Part) -> tuple[nn.Module, Optional[dict]]:
+    """Build it in MMAction2's scope, where the names of its own parts are looked up.
+
+    Returns:
+        tuple[nn.Module, dict | None]: The backbone, and its ``init_cfg`` if that names a
+        checkpoint: half of MMAction2's backbones would not look at it.
+    """
+    if not isinstance(backbone, dict):
+        return backbone, None
+    config = {'_scope_': 'mmaction', **backbone}
+    weights = config.get('init_cfg') or {}
+    if not isinstance(weights, dict) or weights.get('type') != 'Pretrained':
+        return build_part(config), None
+    del config['init_cfg']
+    return build_part(config), dict(weights)
+
+
+def load_pretrained(module: nn.Module, checkpoint: str, prefix: str = '',
+                    map_location: str = 'cpu') -> set[str]:
+    """Load what fits of a checkpoint, and say what does not.
+
+    Args:
+        module (nn.Module): Takes the weights.
+        checkpoint (str): File or address.
+        prefix (str): What stands before the module's own names. Defaults to nothing.
+        map_location (str): Where to. Defaults to 'cpu'.
+
+    Returns:
+        set[str]: Names of the module that were set.
+
+    Raises:
+        ValueError: If nothing fits.
+    """
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location)
+    state = content.get('state_dict', content)
+    state = {key.removeprefix(prefix): value for key, value in state.items()
+             if key.startswith(prefix)}
+    own = module.state_dict()
+    fitting = {key: value for key, value in state.items()
+               if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise ValueError(
+            f"nothing of '{checkpoint}' fits {type(module).__name__}: below prefix='{prefix}' it "
+            f'has {list(state)[:3]}, wanted are {list(own)[:3]}. In a recognizer the prefix is '
+            "'backbone.'")
+    missing = [key for key in own if key not in fitting and 'num_batches_tracked' not in key]
+    if missing:
+        print_log(f"{len(missing)} of {len(own)} weights of {type(module).__name__} are not in "
+                  f"'{checkpoint}' or have another shape there, and stay random: {missing}",
+                  logger='current', level=logging.WARNING)
+    module.load_state_dict(fitting, strict=False)
+    return set(fitting)
 
 
 def _remove_unread_path(backbone: nn.Module, out_index: int) -> None:
@@ -154,7 +207,7 @@ class MMActionBackbone(BaseModule):
     def __init__(self, backbone: Part, in_channels: int, embed_dim: int, out_index: int = -1,
                  input_format: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.backbone = _build_backbone(backbone)
+        self.backbone, self._weights = _build_backbone(backbone)
         names = _class_names(self.backbone)
         if 'ResNet3dSlowFast' in names:
             _remove_unread_path(self.backbone, out_index)
@@ -169,6 +222,20 @@ class MMActionBackbone(BaseModule):
         self.out_index = out_index
         self.projection = nn.Linear(in_channels, embed_dim)
         self._read = next((_READERS[name] for name in names if name in _READERS), _read_maps)
+
+    def init_weights(self) -> None:
+        """Load the checkpoint that the backbone's ``init_cfg`` names, or else draw its weights."""
+        if self._weights is None:
+            super().init_weights()
+            return
+        weights = {key: value for key, value in self._weights.items() if key != 'type'}
+        names = load_pretrained(self.backbone, **weights)
+        record = getattr(self, '_params_init_info', {})  # MMEngine's, while a model is initialised
+        for name, parameter in self.backbone.named_parameters():
+            if name in names and parameter in record:
+                record[parameter].update(init_info=f"load from {weights['checkpoint']}",
+                                         tmp_mean_value=parameter.data.mean().cpu())
+        self._is_init = True
 
     @property
     def sees_frames_alone(self) -> bool:

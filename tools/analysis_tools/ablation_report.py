@@ -1,14 +1,170 @@
-"""The table, the bounds and the picture of the ablation."""
+"""The tables, the bounds and the picture of the ablation."""
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from mmc2v.datasets.moving_events import KINDS, MovingEvents
+
+matplotlib.use('Agg')
+from matplotlib import pyplot as plt
+
 VARIANTS = {
     'mean': 'mean pooling',
     'mean_tab': 'mean pooling + TAB',
     'transformer': 'temporal transformer',
     'tdb': 'TDB',
     'full': 'TDB + TAB, K = 5 (CLIP2Video)',
-    'full_frame_branch': 'TDB + TAB, no differences in the coarse branch',
+    'full_frame_branch': 'TDB + TAB, no differences in its coarse branch',
     'full_k1': 'TDB + TAB, K = 1',
     'full_k3': 'TDB + TAB, K = 3',
     'full_k7': 'TDB + TAB, K = 7',
 }
-def summary_line(m): return f"T2V R@1 {m['t2v/R1']:.1f}, V2T {m['v2t/R1']:.1f}"
-def write_report(*a): pass
+BLIND = ('mean', 'mean_tab')  # to the order of frames
+DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
+MARKERS = '<!-- results -->', '<!-- end of results -->'
+Figures = Mapping[str, float]
+Results = Mapping[tuple[str, int], Figures]  # of each variant and seed
+
+
+def summary_line(figures: Figures) -> str:
+    """Say in a few words what a run reached."""
+    return f"T2V R@1 {figures['t2v/R1']:.1f}, V2T {figures['v2t/R1']:.1f}"
+
+
+def over_seeds(results: Results, name: str, figure) -> str:
+    """Return 'mean ± standard deviation' over seeds of ``figure(figures of a run)``."""
+    values = [figure(figures) for (variant, _), figures in results.items() if variant == name]
+    spread = f' ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.1f}{spread}'
+
+
+def twin_share(figures: Figures, direction: str, kind: str) -> float:
+    """Return R@1 in percent of pair R@1: 50 is guessing between twins, 100 telling them apart.
+
+    Ties count half, as guesses would.
+    """
+    won = figures.get(f'{direction}_ties_won/{kind}_R1', figures[f'{direction}/{kind}_R1'])
+    found = (figures[f'{direction}/{kind}_R1'] + won) / 2
+    return 100 * found / max(figures[f'{direction}/{kind}_pair_R1'], 1e-9)
+
+
+def standard_errors_off(figures: Figures, direction: str, kind: str,
+                        spec: MovingEvents) -> float:
+    """Return by how many standard errors R@1 is off half of pair R@1; ties count half.
+
+    The standard error is that of a coin tossed for every query whose pair was found.
+    """
+    queries = 2 * spec.num_test_pairs * (spec.phrasings if direction == 't2v' else 1)
+    found = queries * figures[f'{direction}/{kind}_pair_R1'] / 100
+    return (twin_share(figures, direction, kind) / 100 - 0.5) * found / (0.25 * found) ** 0.5
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [columns, ['---'] * len(columns), *rows]
+    return ['| ' + ' | '.join(line) + ' |' for line in lines] + ['']
+
+
+def tables(results: Results, spec: MovingEvents) -> list[str]:
+    """Lay out all tables as Markdown.
+
+    Args:
+        results (Results): Figures of each variant and seed.
+        spec (MovingEvents): What they were measured on.
+    """
+    names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
+    temporal = [kind for kind in KINDS if kind != 'static']
+    lines = ['### Among all videos', '', *_table(
+        ['variant', 'T2V R@1', 'V2T R@1', 'T2V pair R@1', 'V2T pair R@1'],
+        [[VARIANTS[name], *(over_seeds(results, name, lambda m, key=key: m[key]) for key in (
+            't2v/R1', 'v2t/R1', 't2v/pair_R1', 'v2t/pair_R1'))] for name in names])]
+    for direction, title in DIRECTIONS.items():
+        lines += [f'### {title} R@1 by kind of caption, among the videos of that kind', '', *_table(
+            ['variant', *KINDS],
+            [[VARIANTS[name], *(over_seeds(
+                results, name, lambda m, key=f'{direction}/{kind}_R1': m[key])
+                for kind in KINDS)] for name in names])]
+    lines += ['### Twins told apart: R@1 in percent of pair R@1', '',
+              '50 is guessing, 100 is always right; T2V / V2T, ties count half.', '', *_table(
+                  ['variant', *temporal],
+                  [[VARIANTS[name], *(' / '.join(over_seeds(
+                      results, name, lambda m, d=d, kind=kind: twin_share(m, d, kind))
+                      for d in DIRECTIONS) for kind in temporal)] for name in names])]
+    return lines + bounds(results, spec, temporal)
+
+
+def bounds(results: Results, spec: MovingEvents, kinds: list[str]) -> list[str]:
+    """Say whether models without time sit at the bound."""
+    off = [(abs(standard_errors_off(figures, direction, kind, spec)), name, seed, direction, kind)
+           for (name, seed), figures in results.items() if name in BLIND
+           for direction in DIRECTIONS for kind in kinds]
+    if not off:
+        return []
+    worst, name, seed, direction, kind = max(off)
+    beyond = sum(value > 3 for value, *_ in off)
+    queries = 2 * spec.num_test_pairs
+    return [
+        '### Bounds', '',
+        'A model without time embeds twins alike, so its expected R@1 is half of its pair R@1. '
+        f'With {queries * spec.phrasings} captions and {queries} videos of each kind, one standard '
+        f'error of R@1 is at most {50 * (queries * spec.phrasings) ** -0.5:.1f} (T2V) and '
+        f'{50 * queries ** -0.5:.1f} (V2T) points. Of {len(off)} figures of the variants without '
+        f'time, {beyond} are further than three standard errors off half of their pair R@1; the '
+        f'furthest is {worst:.1f} off ({VARIANTS[name]}, seed {seed}, {kind}, '
+        f'{DIRECTIONS[direction]}).', '']
+
+
+def picture(results: Results, path: Path) -> None:
+    """Draw T2V R@1 of every variant by kind, with its pair R@1 as an outline."""
+    names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
+    figure, axes = plt.subplots(figsize=(12, 5.5), layout='constrained')
+    width = 0.9 / len(names)
+    for number, name in enumerate(names):
+        place = np.arange(len(KINDS)) - 0.45 + width * (number + 0.5)
+        runs = [figures for (variant, _), figures in results.items() if variant == name]
+        found, pairs = (np.array([[m[f't2v/{kind}{suffix}_R1'] for kind in KINDS] for m in runs])
+                        for suffix in ('', '_pair'))
+        axes.bar(place, pairs.mean(axis=0), 0.9 * width, fill=False, edgecolor='0.6', linewidth=0.8)
+        axes.bar(place, found.mean(axis=0), 0.9 * width, label=VARIANTS[name],
+                 yerr=found.std(axis=0, ddof=1) if len(runs) > 1 else None,
+                 error_kw=dict(elinewidth=1), color=plt.get_cmap('tab10')(number))
+    axes.axhline(50, color='black', linewidth=0.8, linestyle='--')
+    axes.text(len(KINDS) - 0.5, 50.5, 'most without time\n(all kinds but static)', fontsize=8,
+              ha='right')
+    axes.set_xticks(range(len(KINDS)), KINDS)
+    axes.set_ylabel('T2V R@1 among videos of the kind, %')
+    axes.set_ylim(0, 105)
+    axes.set_title('Which captions each variant finds; outlines: its pair R@1, where the reversed '
+                   'twin counts as well', loc='left', fontsize=11)
+    axes.legend(fontsize=8, ncols=3, loc='upper center', bbox_to_anchor=(0.5, -0.06))
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def write_report(results: Results, path: Path, date: datetime.date) -> None:
+    """Write the part of the report between the markers anew, and the picture beside it.
+
+    Args:
+        results (Results): Figures of each variant and seed.
+        path (Path): Markdown file; what stands outside the markers is kept.
+        date (datetime.date): Of today.
+
+    Raises:
+        ValueError: If the file lacks the markers.
+    """
+    spec = MovingEvents()
+    seeds = sorted({seed for _, seed in results})
+    image = path.with_suffix('.png')
+    lines = [MARKERS[0], '',
+             f'Written on {date} by `python tools/analysis_tools/ablation.py`: '
+             f'{len(results)} runs, seeds {", ".join(map(str, seeds))}; mean ± standard deviation '
+             'over seeds.', '', f'![T2V R@1 by kind]({image.name})', '', *tables(results, spec),
+             MARKERS[1]]
+    text = path.read_text() if path.is_file() else '\n'.join(MARKERS)
+    if any(marker not in text for marker in MARKERS):
+        raise ValueError(f'{path} must hold the lines {MARKERS}, between which results go')
+    before, after = text.split(MARKERS[0])[0], text.split(MARKERS[1])[1]
+    picture(results, image)
+    path.write_text(before + '\n'.join(lines) + after)
