@@ -38,8 +38,9 @@ def test_every_parameter_learns_and_order_counts():
     losses['loss_cls'].backward()
     assert not [name for name, value in model.named_parameters() if value.grad is None]
     with torch.no_grad():
-        forward, backward = (torch.stack([sample.pred_score for sample in model.eval()(
-            frames, samples(), mode='predict')]) for frames in (inputs, inputs.flip(1).contiguous()))
+        forward, backward = (
+            torch.stack([own.pred_score for own in model.eval()(frames, samples(), mode='predict')])
+            for frames in (inputs, inputs.flip(1).contiguous()))
     assert (forward - backward).abs().max() > 1e-5
 
 
@@ -54,7 +55,7 @@ def test_several_views_are_averaged_and_do_not_mix():
         expected = torch.stack([own[index].pred_score for own in alone]).mean(dim=0)
         torch.testing.assert_close(sample.pred_score, expected)
     with pytest.raises(ValueError, match='5 frames are no multiple of num_frames=4'):
-        model(torch.randn(1, 5, 3, 32, 32), samples(1), mode='tensor')
+        model(torch.randn(1, 5, 3, 32, 32), samples(1), mode='predict')
 
 
 def test_a_local_branch_is_refused():

@@ -1,0 +1,136 @@
+"""Training on frozen features: what is read, and that it is what the tower gives."""
+import json
+import pickle
+import runpy
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmc2v.datasets import FeatureTextDataset, LoadFeatures, VideoDecodeError
+from mmc2v.registry import MODELS
+
+from ..tiny import ROOT, model_config, run_config, write_dataset
+
+
+def pipeline(num_frames=4):
+    return [dict(type='mmc2v.LoadFeatures', num_frames=num_frames),
+            dict(type='mmc2v.Tokenize', max_words=32), dict(type='mmc2v.PackRetrievalInputs')]
+
+
+def write(folder, **arrays):
+    folder.mkdir(exist_ok=True)
+    for name, values in arrays.items():
+        np.save(folder / f'{name}.npy', values)
+
+
+def test_features_are_spread_evenly_or_padded(tmp_path):
+    write(tmp_path, long=np.arange(20.0).reshape(10, 2), short=np.ones((2, 2), np.float16))
+    (tmp_path / 'all.json').write_text(json.dumps({'long.mp4': ['a'], 'short.avi': ['b', 'c']}))
+    dataset = FeatureTextDataset('all.json', data_root=str(tmp_path), data_prefix=dict(video=''),
+                                 pipeline=pipeline(), test_mode=True)
+    long, short = dataset[0], dataset[1]
+    assert long['inputs']['frames'][:, 0].tolist() == [0, 6, 12, 18]
+    assert long['inputs']['frame_mask'].all()
+    assert short['inputs']['frames'].dtype == torch.float32
+    assert short['inputs']['frame_mask'].tolist() == [True, True, False, False]
+    assert short['inputs']['tokens'].shape[0] == 2
+    assert short['data_samples'].video_id == 'short.avi'
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (np.zeros(4), r'float64 of shape \(4,\), expected floats of \(frames, channels\)'),
+    (np.zeros((0, 4)), r'shape \(0, 4\)'),
+    (np.zeros((2, 4), np.int64), 'int64'),
+    (np.array([[1.0, np.nan]]), 'NaN'),
+    (np.array([[{}]]), 'not an .npy file of numbers')])
+def test_wrong_files_are_named(content, message, tmp_path):
+    np.save(tmp_path / 'a.npy', content, allow_pickle=True)
+    with pytest.raises(VideoDecodeError, match=f'a.npy.*{message}'):
+        LoadFeatures().transform(dict(filename=str(tmp_path / 'a.npy')))
+
+
+def test_missing_features_are_listed(tmp_path):
+    (tmp_path / 'all.json').write_text(json.dumps({'gone.mp4': ['a']}))
+    with pytest.raises(FileNotFoundError, match=r'gone\.npy'):
+        FeatureTextDataset('all.json', data_root=str(tmp_path), data_prefix=dict(video=''),
+                           pipeline=pipeline())
+
+
+def test_wrong_width_is_refused():
+    with pytest.raises(ValueError, match='features have 5 channels, in_channels is 4'):
+        MODELS.build(dict(type='mmc2v.FeatureProjection', in_channels=4, embed_dim=8))(
+            torch.zeros(2, 3, 5))
+
+
+def test_extracted_features_are_the_towers_and_train(tmp_path, monkeypatch):
+    """tools/extract_features.py, then a run on what it wrote."""
+    write_dataset(tmp_path / 'data', num_videos=6)
+    config = run_config(tmp_path / 'data', tmp_path / 'work', experiment_name='features')
+    config.dump(tmp_path / 'tiny.py')
+    torch.manual_seed(0)
+    model = MODELS.build(config.model).eval()
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'tiny.pth')
+    out = tmp_path / 'data' / 'features'
+    main = runpy.run_path(str(ROOT / 'tools' / 'extract_features.py'), run_name='tool')['main']
+    monkeypatch.setattr(sys, 'argv', ['extract_features.py', str(tmp_path / 'tiny.py'),
+                                      str(tmp_path / 'tiny.pth'), '--out', str(out),
+                                      '--workers', '0'])
+    main()
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert sorted(before) == [f'{i}.npy' for i in range(6)]
+    main()  # nothing is done twice
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    from mmc2v.registry import DATASETS
+    item = DATASETS.build(config.test_dataloader.dataset)[2]
+    inputs = model.data_preprocessor(dict(inputs={
+        key: [value] for key, value in item['inputs'].items()}))['inputs']
+    with torch.no_grad():
+        expected = model.backbone(inputs['frames'])[0][inputs['frame_mask'][0]]
+    torch.testing.assert_close(torch.from_numpy(np.load(out / '2.npy')), expected,
+                               atol=1e-5, rtol=1e-4)
+
+    frozen = model_config(data_preprocessor=dict(
+        type='mmc2v.RetrievalDataPreprocessor', mean=None, std=None))
+    frozen['backbone'] = dict(type='mmc2v.FeatureProjection', in_channels=64, embed_dim=64)
+    dataset = dict(type='mmc2v.FeatureTextDataset', ann_file='all.json',
+                   data_root=str(tmp_path / 'data'), data_prefix=dict(video='features'),
+                   pipeline=pipeline())
+    run = run_config(tmp_path / 'data', tmp_path / 'run', experiment_name='frozen', epochs=1)
+    run.model = frozen
+    for name in ('train', 'val', 'test'):
+        run[f'{name}_dataloader'].dataset = dict(dataset, test_mode=name != 'train')
+    runner = Runner.from_cfg(run)
+    runner.train()
+    assert (tmp_path / 'run' / 'epoch_1.pth').is_file()
+
+
+def converter():
+    return runpy.run_path(str(ROOT / 'tools' / 'dataset_converters' / 'mmaction_features.py'))
+
+
+@pytest.mark.parametrize('protocol', [2, 5])
+@pytest.mark.parametrize('make', [np.asarray, torch.from_numpy])
+def test_pickled_arrays_and_tensors_are_read(make, protocol, tmp_path):
+    values = np.arange(12, dtype=np.float32).reshape(4, 3)
+    (tmp_path / 'a.pkl').write_bytes(pickle.dumps(make(values), protocol))
+    assert np.array_equal(converter()['read'](tmp_path / 'a.pkl', 'TC'), values)
+    assert np.array_equal(converter()['read'](tmp_path / 'a.pkl', 'CT'), values.T)
+    (tmp_path / 'b.pkl').write_bytes(pickle.dumps(make(values[None]), protocol))
+    assert np.array_equal(converter()['read'](tmp_path / 'b.pkl', 'TC'), values)
+
+
+def test_pickles_that_run_code_are_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / 'touched'), 'w'))
+
+    (tmp_path / 'a.pkl').write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ValueError, match=r'a\.pkl.*no part of an array'):
+        converter()['read'](tmp_path / 'a.pkl', 'TC')
+    assert not (tmp_path / 'touched').exists()
+    (tmp_path / 'b.pkl').write_bytes(pickle.dumps(np.zeros((2, 3, 4), np.float32)))
+    with pytest.raises(ValueError, match=r'\(2, 3, 4\), expected two sides'):
+        converter()['read'](tmp_path / 'b.pkl', 'TC')

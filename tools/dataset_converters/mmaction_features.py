@@ -1,0 +1,99 @@
+"""Turn features of MMAction2's clip_feature_extraction.py into what FeatureTextDataset reads.
+
+    python tools/dataset_converters/mmaction_features.py FOLDER --out OTHER --layout TC
+
+Make them with --spatial-type avg --temporal-type keep: one .pkl a video, of (T, C) for 2D
+recognizers and (C, T) for 3D ones. Nothing in those files is executed but the making of arrays and
+tensors.
+"""
+import argparse
+import io
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+# All that a pickle of an array or tensor names.
+_HARMLESS = {
+    ('_codecs', 'encode'), ('collections', 'OrderedDict'), ('numpy', 'dtype'), ('numpy', 'ndarray'),
+    ('numpy.core.multiarray', '_reconstruct'), ('numpy._core.multiarray', '_reconstruct'),
+    ('numpy.core.numeric', '_frombuffer'), ('numpy._core.numeric', '_frombuffer'),
+    ('torch._utils', '_rebuild_tensor_v2'),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ('torch.storage', '_load_from_bytes'):
+            return lambda content: torch.load(io.BytesIO(content), weights_only=True)
+        if (module, name) in _HARMLESS:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f'it names {module}.{name}, which is no part of an array')
+
+
+def read(path: Path, layout: str) -> np.ndarray:
+    """Read the features of one video.
+
+    Args:
+        path (Path): A pickled array or tensor, (T, C) or (C, T), with any leading sides of 1.
+        layout (str): 'TC' or 'CT'.
+
+    Returns:
+        np.ndarray: (T, C) float32.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        with open(path, 'rb') as file:
+            content = _Unpickler(file).load()
+        features = np.asarray(content, dtype=np.float32)
+    except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' is no pickled array: {error}") from error
+    while features.ndim > 2 and features.shape[0] == 1:
+        features = features[0]
+    if features.ndim == 1:  # time was pooled
+        features = features[None] if layout == 'TC' else features[:, None]
+    if features.ndim != 2:
+        raise ValueError(f"'{path}' is {features.shape}, expected two sides: extract with "
+                         '--spatial-type avg --temporal-type keep, and one clip a video')
+    return np.ascontiguousarray(features if layout == 'TC' else features.T)
+
+
+def main() -> None:
+    """Convert every file; those that cannot be are listed at the end."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--layout', choices=['TC', 'CT'], required=True)
+    args = parser.parse_args()
+    files = sorted(args.folder.rglob('*.pkl'))
+    if not files:
+        sys.exit(f"'{args.folder}' holds no .pkl file")
+    problems = []
+    for path in tqdm(files, mininterval=1):
+        # the extraction appends .pkl to a video's whole name
+        target = (args.out / path.relative_to(args.folder).with_suffix('')).with_suffix('.npy')
+        try:
+            features = read(path, args.layout)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix('.partial')
+        with open(partial, 'wb') as file:
+            np.save(file, features)
+        os.replace(partial, target)
+    print(f'{len(files) - len(problems)} of {len(files)} converted to {args.out}')
+    if problems:
+        sys.exit('\n'.join(problems))
+
+
+if __name__ == '__main__':
+    main()
