@@ -1,9 +1,11 @@
 """Every config builds: model, data sets, evaluator, optimizer."""
+import importlib.util
 import json
 import runpy
 import sys
 
 import mmaction
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,13 +13,17 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 
+from mmc2v.datasets.moving_events import MovingEvents
 from mmc2v.datasets.moving_shapes import MovingShapes
 from mmc2v.datasets.shape_videos import write_shapes
-from mmc2v.registry import DATASETS, METRICS, MODELS
+from mmc2v.models.clip_arch import clip_preprocessing
+from mmc2v.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 from .tiny import ROOT, random_video
 
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
+# configs of other folders run elsewhere in the tests, on data of their own
+EVENTS = sorted((ROOT / 'configs' / 'ablation').glob('*.py'))
 ANNOTATIONS = {'msrvtt': ['1k-A-9k', '1k-A-7k', 'full'], 'msvd': ['standard'],
                'vatex': ['hgr', 'paper'], 'didemo': ['paragraph'], 'activitynet': ['paragraph'],
                'lsmdc': ['1k']}
@@ -28,10 +34,17 @@ def data(tmp_path_factory):
     """Small data of each kind, under the names that the configs read."""
     root = tmp_path_factory.mktemp('data')
     write_shapes(root / 'moving_shapes', MovingShapes(num_train=4, num_test_pairs=2))
+    write_shapes(root / 'moving_events', MovingEvents(num_train=2, num_test_pairs=1))
+    features = root / 'moving_shapes' / 'features'
+    for path in (root / 'moving_shapes').glob('t*/*.mp4'):
+        features.mkdir(exist_ok=True)
+        np.save(features / f'{path.stem}.npy', np.zeros((8, 96), np.float32))
     for name, protocols in ANNOTATIONS.items():
         videos = root / name / 'videos'
         videos.mkdir(parents=True)
         random_video(videos / 'video0.mp4')
+        (root / name / 'features').mkdir()
+        np.save(root / name / 'features' / 'video0.npy', np.zeros((20, 512), np.float32))
         for protocol in protocols:
             (root / name / protocol).mkdir()
             for split in ('train', 'test'):
@@ -40,12 +53,39 @@ def data(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def of_pipeline(pipeline, key):
+    """Return a setting of the one transform that has it."""
+    value, = [step[key] for step in pipeline if key in step]
+    return value
+
+
+def build_model(config):
+    # UniFormerV2 computes its rates of stochastic depth in tensors, which meta has no values for
+    is_uniformer = 'UniFormerV2' in str(config.model.backbone)
+    with torch.device('cpu' if is_uniformer else 'meta'):
+        return MODELS.build(config.model)
+
+
+def without_transformers(config):
+    """Where the tokenizer is one of transformers: say so, then take CLIP's for the rest."""
+    step, = [step for step in config.train_dataloader.dataset.pipeline if 'Tokenize' in step.type]
+    if step.get('arch') != 'ViT-B-16-SigLIP2':
+        return
+    if importlib.util.find_spec('transformers') is None:
+        with pytest.raises(ImportError, match=r"pip install 'mmc2v\[transformers\]'"):
+            TRANSFORMS.build(step)
+    for kind in ('train', 'val', 'test'):
+        for step in config[f'{kind}_dataloader'].dataset.pipeline:
+            if 'Tokenize' in step.type:
+                step.arch = None
+
+
+@pytest.mark.parametrize('path', [*CONFIGS, *EVENTS], ids=lambda path: path.stem)
 def test_config_builds(path, data):
     config = Config.fromfile(path)
     assert config.custom_imports == dict(imports=['mmc2v'], allow_failed_imports=False)
-    with torch.device('meta'):
-        model = MODELS.build(config.model)
+    without_transformers(config)
+    model = build_model(config)
     assert build_optim_wrapper(model, config.optim_wrapper)
     for kind in ('train', 'val', 'test'):
         loader = config[f'{kind}_dataloader']
@@ -53,7 +93,13 @@ def test_config_builds(path, data):
         dataset = DATASETS.build(dict(loader.dataset, data_root=str(folder)))
         assert dataset.test_mode == (kind != 'train')
         frames = dataset[0]['inputs']['frames']
-        assert frames.shape[-2:] == model.backbone.image_size
+        if hasattr(model.backbone, 'image_size'):
+            assert frames.shape[-2:] == model.backbone.image_size
+        if hasattr(model.backbone, 'in_channels') and frames.ndim == 2:
+            assert frames.shape[1] == model.backbone.in_channels
+        if getattr(model.backbone, 'num_frames', None):
+            assert len(frames) == model.backbone.num_frames
+            assert dataset[0]['inputs']['frame_mask'].all()  # they cannot leave padding out
         if hasattr(model.neck, 'max_frames'):
             assert len(frames) <= model.neck.max_frames
         assert dataset[0]['inputs']['tokens'].shape[1] <= model.text_backbone.context_length
@@ -61,7 +107,7 @@ def test_config_builds(path, data):
         assert kind == 'train' or not any(jitters)
     for kind in ('val', 'test'):
         assert Evaluator([METRICS.build(config[f'{kind}_evaluator'])])
-    assert config.default_hooks.checkpoint.save_best == 't2v/R1'
+    assert config.default_hooks.checkpoint.save_best == ('t2v/R1' if path in CONFIGS else None)
     assert config.auto_scale_lr.base_batch_size
 
 
@@ -125,7 +171,8 @@ def test_mmactions_print_config_prints_it(path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['print_config.py', str(path)])
     runpy.run_path(f'{mmaction.__path__[0]}/.mim/tools/analysis_tools/print_config.py',
                    run_name='__main__')
-    assert "type='mmc2v.VideoTextDataset'" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "type='mmc2v.VideoTextDataset'" in printed or "type='mmc2v.FeatureText" in printed
 
 
 def test_paragraphs_have_64_frames_and_words():
@@ -160,7 +207,7 @@ def test_model_index_and_table_say_what_the_configs_say():
     for path in CONFIGS:
         config, model = Config.fromfile(path), models[path.stem]
         pipeline = config.train_dataloader.dataset.pipeline
-        frames, words = pipeline[1].num_frames, pipeline[4].max_words
+        frames, words = (of_pipeline(pipeline, key) for key in ('num_frames', 'max_words'))
         alignment = config.model.head.get('alignment')
         centers = alignment.num_centers if alignment else '-'
         batch = config.auto_scale_lr.base_batch_size
@@ -174,3 +221,51 @@ def test_model_index_and_table_say_what_the_configs_say():
         row, = [line.split(' | ') for line in table if line.startswith(f'| [{path.stem}]')]
         assert [cell.strip() for cell in row[3:7]] == [str(v) for v in (frames, words, centers,
                                                                        batch)]
+
+
+def layer_rates(name):
+    """Return the learning rate of every parameter of a config's model."""
+    config = Config.fromfile(ROOT / f'configs/{name}.py')
+    model = build_model(config)
+    groups = build_optim_wrapper(model, config.optim_wrapper).optimizer.param_groups
+    rates = {id(parameter): group['lr'] for group in groups for parameter in group['params']}
+    return {name: rates[id(parameter)] for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize(('name', 'layers'), [
+    ('clip2video_uniformerv2_msrvtt', [
+        'conv1.', *(f'transformer.resblocks.{i}.' for i in range(12)), 'transformer.dec.0.']),
+    ('clip2video_tsm_msrvtt', ['conv1.', *(f'layer{i}.' for i in range(1, 5))])])
+def test_lower_layers_train_slower(name, layers):
+    rates = layer_rates(name)
+    found = []
+    for layer in layers:
+        own = {rate for key, rate in rates.items() if key.startswith(f'backbone.backbone.{layer}')}
+        assert len(own) == 1, (layer, own)
+        found.append(own.pop())
+    assert found == sorted(found)
+    assert found[0] < found[-1] < rates['backbone.projection.weight'] == 1e-4
+    assert rates['text_backbone.token_embedding.weight'] == pytest.approx(1e-6)
+
+
+def test_zero_shot_needs_no_training():
+    """Every parameter comes with PE-Core's weights."""
+    model = build_model(Config.fromfile(ROOT / 'configs/zeroshot_msrvtt.py'))
+    towers = sum(1 for part in (model.backbone, model.text_backbone) for _ in part.parameters())
+    assert towers + 1 == sum(1 for _ in model.parameters())  # and logit_scale
+
+
+@pytest.mark.parametrize(('name', 'tag'), [('clip2video_pe-core-b16_msrvtt', 'meta'),
+                                           ('clip2video_siglip2-b16_msrvtt', 'webli'),
+                                           ('zeroshot_msrvtt', 'meta')])
+def test_images_are_prepared_as_the_weights_want(name, tag):
+    config = Config.fromfile(ROOT / f'configs/{name}.py')
+    wanted = clip_preprocessing(config.model.backbone.arch, tag)
+    assert config.model.pretrained == tag
+    assert list(config.model.data_preprocessor.mean) == wanted.mean
+    assert list(config.model.data_preprocessor.std) == wanted.std
+    for kind in ('train', 'test'):
+        step, = [step for step in config[f'{kind}_dataloader'].dataset.pipeline
+                 if 'ResizeCenterCrop' in step.type]
+        assert (step.size, step.get('interpolation', 'bicubic'), step.keep_ratio) == (
+            wanted.size, wanted.interpolation, wanted.keep_ratio)
