@@ -1,10 +1,10 @@
-# make setup | test | demo | compare | fuzz | kill-test | lint   (each makes .venv first where it is missing)
+# make setup | test | demo | compare | ablation | survey | fuzz | kill-test | lint   (each makes .venv first where it is missing)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup test fuzz kill-test demo compare lint clean
+.PHONY: setup test fuzz kill-test demo compare ablation survey lint clean
 
 setup: $(STAMP)
 
@@ -31,6 +31,12 @@ demo: $(STAMP)
 compare: $(STAMP)
 	$(BIN)/python tools/demo.py --out work_dirs/compare configs/clip2video_moving_shapes.py \
 		configs/meanpool_moving_shapes.py configs/temporal_transformer_moving_shapes.py
+
+ablation: $(STAMP)
+	$(BIN)/python tools/analysis_tools/ablation.py
+
+survey: $(STAMP)
+	$(BIN)/python tools/analysis_tools/survey_towers.py --write docs/towers.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

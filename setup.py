@@ -42,6 +42,7 @@ setup(
     install_requires=requirements('runtime') + installed_torch(),
     extras_require={
         'lite': requirements('lite'),
+        'transformers': requirements('transformers'),
         'tests': requirements('tests') + requirements('lite'),
     },
     classifiers=[

@@ -152,8 +152,15 @@ def test_a_data_set_reads_the_cache_and_refuses_one_that_does_not_fit(cached):
         build(steps=pipeline(num_frames=3))
     with pytest.raises(ValueError, match='one SampleGridFrames'):
         build(steps=pipeline(sampling=dict(type='mmaction.UniformSample', clip_len=4)))
+    steps[3] = dict(steps[3], size=32, keep_ratio=False)
+    with pytest.raises(ValueError, match='keep_ratio is True there and False here'):
+        build(steps=steps)
     path = folder / 'cache' / 'cache.json'
     try:
+        first = {key: value for key, value in record.items()
+                 if key not in ('interpolation', 'keep_ratio')}
+        path.write_text(json.dumps(first))  # the first caches knew one way to resize
+        build()
         path.write_text(json.dumps(dict(record, version=0)))
         with pytest.raises(ValueError, match='version is 0 there and 1 here'):
             build()

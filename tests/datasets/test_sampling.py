@@ -119,6 +119,18 @@ def test_short_clip_keeps_all_frames_and_says_how_many_the_model_takes():
     assert results['clip_len'] == 12
 
 
+@pytest.mark.parametrize(('length', 'expected'), [
+    (1, [0] * 8), (3, [0, 0, 0, 1, 1, 1, 2, 2]), (5, [0, 0, 1, 1, 2, 3, 3, 4]),
+    (8, list(range(8)))])
+def test_short_clips_are_filled_evenly_where_asked(length, expected):
+    step = SampleGridFrames(num_frames=8, fill=True)
+    results = step.transform(dict(frame_times=np.arange(length) / 5, duration=length / 5))
+    assert results['frame_inds'].tolist() == expected
+    long = dict(frame_times=np.arange(40) / 5, duration=8.0)
+    assert step.transform(dict(long))['frame_inds'].tolist() == SampleGridFrames(8).transform(
+        dict(long))['frame_inds'].tolist()
+
+
 def test_wrong_numbers_are_refused():
     with pytest.raises(ValueError, match='jitter=True is for training'):
         SampleGridFrames(jitter=True).transform(dict(frame_times=np.arange(9) / 5, duration=1.8))

@@ -118,6 +118,22 @@ def test_unknown_backend_is_refused():
         OpenVideo(backend='opencv')
 
 
+@pytest.mark.parametrize('interpolation', ['bicubic', 'bilinear'])
+@pytest.mark.parametrize('size', [(240, 427), (64, 64), (64, 301)])
+def test_squeezing_is_torchvisions_on_pil_but_for_rounding(size, interpolation):
+    from torchvision.transforms import InterpolationMode, Resize
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    expected = Resize((64, 64), InterpolationMode(interpolation))(Image.fromarray(image))
+    step = ResizeCenterCrop(64, interpolation, keep_ratio=False)
+    found = step.transform(dict(imgs=[image]))['imgs'][0].astype(int)
+    assert np.abs(found - np.asarray(expected)).max() <= 2
+    if size != (64, 64):
+        cropped = ResizeCenterCrop(64, interpolation).transform(dict(imgs=[image]))['imgs'][0]
+        assert np.abs(found - cropped).mean() > 10
+    with pytest.raises(ValueError, match="'nearest'"):
+        ResizeCenterCrop(64, 'nearest')
+
+
 @pytest.mark.parametrize('size', [(240, 427), (427, 240), (100, 100), (64, 301)])
 def test_resize_and_crop_is_torchvisions_on_pil_but_for_rounding(size):
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize

@@ -108,6 +108,12 @@ def test_group_file_must_name_every_video(folder, tmp_path):
     dataset = annotated(folder, tmp_path, {'0.mp4': ['a', 'b']},
                         group_file=str(tmp_path / 'groups.json'))
     assert dataset[1]['data_samples'].group == 'a'
+    with pytest.raises(ValueError, match="video '1.mp4' must have a kind"):
+        annotated(folder, tmp_path, {'0.mp4': ['a'], '1.mp4': ['b']},
+                  kind_file=str(tmp_path / 'groups.json'))
+    dataset = annotated(folder, tmp_path, {'0.mp4': ['a', 'b']},
+                        kind_file=str(tmp_path / 'groups.json'))
+    assert dataset[1]['data_samples'].kind == 'a'
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import METRICS
 
 
-def evaluate(videos, texts, tokens, groups=None, **kwargs):
+def evaluate(videos, texts, tokens, groups=None, kinds=None, **kwargs):
     """Run the evaluator on lists with one element a video."""
     evaluator = Evaluator([METRICS.build(dict(type='mmc2v.RetrievalMetric', **kwargs))])
     for index, (video, text, ids) in enumerate(zip(videos, texts, tokens)):
         sample = ActionDataSample(video_embedding=torch.tensor(video),
                                   text_embeddings=torch.tensor(text))
         sample.set_metainfo(dict(video_id=f'{index}.mp4', **(
-            {'group': groups[index]} if groups else {})))
+            {'group': groups[index]} if groups else {}), **(
+            {'kind': kinds[index]} if kinds else {})))
         evaluator.process([sample], dict(inputs=dict(tokens=[torch.tensor(ids)])))
     return evaluator.evaluate(len(videos))
 
@@ -62,6 +63,28 @@ def test_groups_count_every_member_as_right_and_go_into_the_dump(tmp_path):
     assert again.group.tolist() == ['a', 'a']
     with pytest.raises(ValueError, match='group_file'):
         evaluate(videos, texts, tokens, group_name='pair')
+
+
+def test_kinds_are_ranked_among_themselves(tmp_path):
+    """The second caption's best video is of another kind, and the first kind has a tie."""
+    videos = [*VIDEOS, [0.0, 0.0, 1.0]]
+    texts = [[[0.9, 0, 0]], [[0.8, 0.5, 0.1]], [[0, 0, 0.9]], [[0, 0.2, 0.7]]]
+    metrics = evaluate(videos, texts, [[[1, 2]], [[1, 3]], [[1, 4]], [[1, 5]]], by_kind=True,
+                       kinds=['look', 'move', 'move', 'move'], groups=['a', 'b', 'c', 'c'],
+                       group_name='pair', dump=str(tmp_path / 'dump.npz'))
+    assert metrics['t2v/R1'] == 25.0
+    assert metrics['t2v/look_R1'] == metrics['v2t/look_R1'] == 100.0
+    assert metrics['t2v/move_R1'] == pytest.approx(100 / 3)
+    assert metrics['t2v_ties_won/move_R1'] == pytest.approx(100)
+    assert 't2v_ties_won/look_R1' not in metrics
+    assert metrics['t2v/move_pair_R1'] == 100.0
+    again = RetrievalEmbeddings.load(tmp_path / 'dump.npz')
+    assert again.kind.tolist() == ['look', 'move', 'move', 'move']
+    own = again.of_kind('move')
+    assert own.owner.tolist() == [0, 1, 2]
+    assert own.video_ids.tolist() == ['1.mp4', '2.mp4', '3.mp4']
+    with pytest.raises(ValueError, match='kind_file'):
+        evaluate(videos, texts, [[[1, 2]]] * 4, by_kind=True)
 
 
 def test_nan_names_the_video():

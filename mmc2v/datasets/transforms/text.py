@@ -1,4 +1,5 @@
 """Tokenizing by open_clip."""
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import Optional
@@ -9,12 +10,17 @@ from mmcv.transforms import BaseTransform
 from mmc2v.registry import TRANSFORMS
 
 
+@functools.cache
+def _clip_tokenizer() -> Callable:
+    return open_clip.tokenizer.SimpleTokenizer()  # reading its merges takes half a second
+
+
 def _tokenizer_of(arch: str, folder: Optional[str] = None) -> Callable:
     """Build the tokenizer of an architecture; see :class:`Tokenize` for what is raised."""
     text = (open_clip.get_model_config(arch) or {}).get('text_cfg', {})
     name = text.get('hf_tokenizer_name', '')
     if not name:
-        return open_clip.get_tokenizer(arch)
+        return _clip_tokenizer()
     if importlib.util.find_spec('transformers') is None:
         raise ImportError(f"the tokenizer of {arch} is '{name}' of transformers, which is not "
                           "installed: pip install 'mmc2v[transformers]'")
@@ -55,7 +61,7 @@ class Tokenize(BaseTransform):
         self.max_words = max_words
         self.arch = arch
         self.tokenizer = (_tokenizer_of(arch, tokenizer_dir) if arch
-                          else open_clip.tokenizer.SimpleTokenizer())
+                          else _clip_tokenizer())
 
     def transform(self, results: dict) -> dict:
         """Tokenize all captions of one video."""

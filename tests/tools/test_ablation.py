@@ -1,0 +1,136 @@
+"""The ablation goes on where it ended, and its report says what was measured."""
+import datetime
+import json
+import re
+import runpy
+import sys
+
+import pytest
+
+from mmc2v.datasets.moving_events import KINDS, MovingEvents
+
+from ..tiny import ROOT
+
+TOOLS = ROOT / 'tools' / 'analysis_tools'
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    return runpy.run_path(str(TOOLS / 'ablation.py'), run_name='tool')
+
+
+def figures(found=40.0, pair=80.0, **kwargs):
+    """Figures of a run in which every kind is found alike."""
+    result = {}
+    for direction in ('t2v', 'v2t'):
+        result.update({f'{direction}/R1': found, f'{direction}/pair_R1': pair})
+        for kind in KINDS:
+            result.update({f'{direction}/{kind}_R1': found, f'{direction}/{kind}_pair_R1': pair})
+    return {**result, **kwargs}
+
+
+def test_every_config_is_a_variant_and_all_are_of_equal_size(tool):
+    import ablation_report
+    from mmengine.config import Config
+    configs = {path.stem: Config.fromfile(path) for path in tool['CONFIGS'].glob('*.py')}
+    assert set(configs) == set(ablation_report.VARIANTS)
+    shared = ('train_dataloader', 'val_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+    full = configs['full']
+    for config in configs.values():
+        assert all(config[key] == full[key] for key in shared)
+        assert config.model.backbone == full.model.backbone
+        assert config.model.text_backbone == full.model.text_backbone
+        assert config.model.neck.get('num_layers', 2) == 2
+    centers = {name: config.model.head.alignment.num_centers for name, config in configs.items()
+               if config.model.head.get('alignment')}
+    assert centers == dict(mean_tab=5, full=5, full_frame_branch=5, full_k1=1, full_k3=3, full_k7=7)
+    assert configs['full_frame_branch'].model.neck.local_branch.type == 'mmc2v.FrameLocalBranch'
+
+
+def test_finished_runs_are_not_repeated_and_others_resume(tool, tmp_path, monkeypatch, capsys):
+    started = []
+
+    def run(command, **kwargs):
+        work_dir = command[command.index('--work-dir') + 1]
+        started.append(work_dir.rsplit('/', 1)[1])
+        assert '--resume' in command
+        assert f'randomness.seed={work_dir[-1]}' in command
+        metrics = dict(last=dict(metrics=figures(found=float(work_dir[-1]))))
+        with open(f'{work_dir}/best_and_last.json', 'w') as file:
+            json.dump(metrics, file)
+        open(f'{work_dir}/epoch_4.pth', 'w').close()
+        return type('Result', (), dict(returncode=0))
+    monkeypatch.setattr(tool['subprocess'], 'run', run)
+    runs = [(name, seed) for seed in (0, 1) for name in ('mean', 'full')]
+    results = tool['train_all'](runs, tmp_path, 2)
+    assert sorted(started) == ['full-seed0', 'full-seed1', 'mean-seed0', 'mean-seed1']
+    assert results['full', 1]['t2v/R1'] == 1.0
+    assert not list(tmp_path.rglob('*.pth'))
+    (tmp_path / 'full-seed1' / 'best_and_last.json').unlink()
+    started.clear()
+    assert tool['train_all'](runs, tmp_path, 2) == results
+    assert started == ['full-seed1']
+    assert '[4/4]' in capsys.readouterr().out
+
+
+def test_a_run_that_fails_is_an_error_with_its_last_words(tool, tmp_path):
+    tool['train'].__globals__['CONFIGS'] = tmp_path  # where there are none
+    with pytest.raises(RuntimeError, match=r'mean with seed 0 ended with 1.*(?s:.)*mean\.py'):
+        tool['train_all']([('mean', 0)], tmp_path, 1)
+    assert (tmp_path / 'mean-seed0' / 'output.txt').is_file()
+
+
+def test_report_has_means_spreads_and_bounds(tool, tmp_path):
+    import ablation_report
+    results = {('mean', 0): figures(40, 80), ('mean', 1): figures(42, 80),
+               ('full', 0): figures(90, 90), ('full', 1): figures(80, 90)}
+    page = tmp_path / 'ablation.md'
+    page.write_text('Before.\n<!-- results -->\noutdated\n<!-- end of results -->\nAfter.\n')
+    ablation_report.write_report(results, page, datetime.date(2026, 11, 21))
+    text = page.read_text()
+    assert text.startswith('Before.\n')
+    assert text.endswith('After.\n')
+    assert 'outdated' not in text
+    assert '| mean pooling | 41.0 ± 1.4 | 41.0 ± 1.4 | 80.0 ± 0.0 | 80.0 ± 0.0 |' in text
+    assert '4 runs, seeds 0, 1' in text
+    assert '| 94.4 ± 7.9 / 94.4 ± 7.9 |' in text  # 100 and 88.9 percent of pair R@1
+    assert 'Of 16 figures of the variants without time, 0 are further' not in text
+    assert re.search(r'Of 32 figures .* 0 are further than three standard errors', text)
+    assert (tmp_path / 'ablation.png').stat().st_size > 10_000
+    (tmp_path / 'other.md').write_text('no markers')
+    with pytest.raises(ValueError, match='between which results go'):
+        ablation_report.write_report(results, tmp_path / 'other.md', datetime.date(2026, 1, 1))
+
+
+def test_standard_errors_and_ties(tool):
+    import ablation_report
+    spec = MovingEvents()
+    # 384 captions, 80 % of the pairs found: 307.2 coins, so an error of 8.76 found ones
+    even = figures(40, 80)
+    assert ablation_report.standard_errors_off(even, 't2v', 'size', spec) == pytest.approx(0)
+    found = 100 * (0.5 * 307.2 + 3 * 8.7636) / 384
+    off = figures(found, 80)
+    assert ablation_report.standard_errors_off(off, 't2v', 'size', spec) == pytest.approx(3, 1e-3)
+    ties = figures(30, 80, **{'t2v_ties_won/size_R1': 50.0})
+    assert ablation_report.twin_share(ties, 't2v', 'size') == pytest.approx(50)
+    assert ablation_report.twin_share(ties, 't2v', 'speed') == pytest.approx(37.5)
+
+
+def test_survey_rows_say_what_works_and_why_not():
+    survey = runpy.run_path(str(TOOLS / 'survey_towers.py'), run_name='tool')
+    names = survey['mmaction_backbones']()
+    assert {'ResNet', 'UniFormerV2', 'X3D', 'STGCN', 'ResNetTIN'} <= set(names)
+    assert set(names) == {*survey['SMALL'], *survey['OTHER_INPUTS']}
+    row = survey['try_mmaction']('UniFormer')
+    assert row == dict(backbone='UniFormer', reads='NCTHW', frames='8 → 4', padding='refused',
+                       works='TDB, TAB', note='')
+    assert survey['try_mmaction']('STGCN')['works'] == 'no'
+    assert survey['try_mmaction']('MobileNetV2')['padding'] == 'left out'
+    small = survey['try_open_clip']('ViT-S-32-alt', 0)
+    assert (small['works'], small['M'], small['note']) == ('TDB, TAB (shapes)', '43', '')
+    other = survey['try_open_clip']('RN50', 0)
+    assert other['note'] == '`init_from_text=False`'
+    assert 'CoCa' in survey['try_open_clip']('coca_ViT-B-32', 0)['note']
+    assert survey['table']([row], ['backbone', 'missing'])[2] == '| UniFormer |  |'
+    assert 'mmc2v' in sys.modules
