@@ -1,7 +1,10 @@
 # MMAction2's TSM, trained on Kinetics-400, as the video tower; the text tower is CLIP's.
-_base_ = ['clip2video_msrvtt.py']
+_base_ = [
+    '_base_/default_runtime.py', '_base_/clip2video_vit-b32.py', '_base_/msrvtt_filled.py',
+    '_base_/schedule_5e.py',
+]
 
-num_frames = 12
+num_frames = 12  # as the sampling
 checkpoint = (
     'https://download.openmmlab.com/mmaction/v1.0/recognition/tsm/'
     'tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb/'
@@ -17,21 +20,6 @@ model = dict(
     data_preprocessor=dict(
         type='mmc2v.RetrievalDataPreprocessor', mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375]))
-
-# TSM shifts channels between frames and cannot leave padding out, so short videos are filled.
-frames_to_inputs = [
-    dict(type='mmc2v.DecodeFrames'),
-    dict(type='mmc2v.ResizeCenterCrop', size=224),
-    dict(type='mmc2v.Tokenize', max_words=32),
-    dict(type='mmc2v.PackRetrievalInputs'),
-]
-sampling = dict(type='mmc2v.SampleGridFrames', num_frames=num_frames, divisor=2, fill=True)
-train_pipeline = [dict(type='mmc2v.OpenVideo', tolerant=True), dict(sampling, jitter=True),
-                  *frames_to_inputs]
-test_pipeline = [dict(type='mmc2v.OpenVideo'), sampling, *frames_to_inputs]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
 
 # Layer-wise rates: the lower the stage, the slower; what is new trains at the full rate.
 tower = 'backbone.backbone.'

@@ -2,106 +2,16 @@
 
 B videos, T frames, T' time steps of a backbone's output, C its channels, D embedding width.
 """
-import logging
-from collections.abc import Callable
 from typing import Optional
 
-from mmengine.logging import print_log
 from mmengine.model import BaseModule
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmc2v.registry import MODELS
 
-from .parts import Part, build_part
+from .backbone_readers import call_backbone, reader_of
+from .parts import Part, build_part, load_pretrained
 
-
-def mean_over_space(features: Tensor) -> Tensor:
-    """Return (B, C, T', H, W) feature maps as (B, T', C)."""
-    return features.mean(dim=(-2, -1)).transpose(1, 2)
-
-
-def _call(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor:
-    """Return one output of a backbone, feature maps or a vector.
-
-    Several stages or paths are a tuple; a stage of MViT is a list of the map and the class token.
-    """
-    output = backbone(clips)
-    if isinstance(output, (tuple, list)):
-        output = output[out_index]
-    return output[0] if isinstance(output, (tuple, list)) else output
-
-
-def _read_maps(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor:
-    """Read what returns feature maps over time, or else one vector for the whole clip."""
-    output = _call(backbone, clips, out_index)
-    return output[:, None] if output.ndim == 2 else mean_over_space(output)
-
-
-def _read_uniformerv2(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor:
-    """Undo the mean over frames in UniFormerV2's last step.
-
-    Its output is norm(clip token * (1 - w) + mean of the frames' class tokens * w); here each
-    frame's own token stands in the place of the mean.
-    """
-    transformer = backbone.transformer
-    seen = {}
-    hooks = [transformer.resblocks[-1].register_forward_hook(
-                 lambda module, inputs, output: seen.update(frames=output[0])),
-             transformer.norm.register_forward_pre_hook(
-                 lambda module, inputs: seen.update(mixed=inputs[0]))]
-    try:
-        backbone(clips)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    frames = seen['frames'].view(len(clips), transformer.T, -1)
-    own = frames - frames.mean(dim=1, keepdim=True)
-    return transformer.norm(seen['mixed'][:, None] + transformer.balance.sigmoid() * own)
-
-
-def _read_timesformer(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor:
-    """Take the mean patch of each frame, where TimeSformer takes the class token of the clip."""
-    seen = {}
-    hook = backbone.transformer_layers.register_forward_hook(
-        lambda module, inputs, output: seen.update(tokens=output))
-    try:
-        backbone(clips)
-    finally:
-        hook.remove()
-    tokens, num_frames = seen['tokens'], clips.shape[2]
-    if backbone.attention_type == 'space_only':  # (B T, 1 + P, C)
-        patches = tokens[:, 1:].unflatten(0, (-1, num_frames))
-    else:  # (B, 1 + P T, C), frames within patches
-        patches = tokens[:, 1:].unflatten(1, (-1, num_frames)).transpose(1, 2)
-    return backbone.norm(patches.mean(dim=2))
-
-
-def _read_videomae(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor:
-    """Take the mean patch of each tubelet, normed as the mean of the clip would be."""
-    keep, backbone.return_feat_map = backbone.return_feat_map, True
-    try:
-        tokens = mean_over_space(backbone(clips))
-    finally:
-        backbone.return_feat_map = keep
-    return tokens if backbone.fc_norm is None else backbone.fc_norm(tokens)
-
-
-def _read_slowfast(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor:
-    """Run SlowFast's slow path, which needs the fast one, or the fast one alone."""
-    if out_index == 0:
-        return mean_over_space(backbone(clips)[0])
-    path, stride = backbone.fast_path, backbone.resample_rate // backbone.speed_ratio
-    hidden = path.maxpool(path.conv1(clips[:, :, ::stride]))
-    for name in path.res_layers:  # and not by its own forward, which would pool time
-        hidden = getattr(path, name)(hidden)
-    return mean_over_space(hidden)
-
-
-# Backbones whose time steps are read otherwise than from one output.
-_READERS: dict[str, Callable[[nn.Module, Tensor, int], Tensor]] = {
-    'UniFormerV2': _read_uniformerv2, 'TimeSformer': _read_timesformer,
-    'VisionTransformer': _read_videomae, 'ResNet3dSlowFast': _read_slowfast}
 # Backbones that read images, (B * T, 3, H, W); all others read clips, (B, 3, T, H, W).
 _IMAGE_BACKBONES = ('ResNet', 'MobileNetV2', 'MobileOneTSM')
 
@@ -121,43 +31,6 @@ def _build_backbone(backbone: Part) -> tuple[nn.Module, Optional[dict]]:
         return build_part(config), None
     del config['init_cfg']
     return build_part(config), dict(weights)
-
-
-def load_pretrained(module: nn.Module, checkpoint: str, prefix: str = '',
-                    map_location: str = 'cpu') -> set[str]:
-    """Load what fits of a checkpoint, and say what does not.
-
-    Args:
-        module (nn.Module): Takes the weights.
-        checkpoint (str): File or address.
-        prefix (str): What stands before the module's own names. Defaults to nothing.
-        map_location (str): Where to. Defaults to 'cpu'.
-
-    Returns:
-        set[str]: Names of the module that were set.
-
-    Raises:
-        ValueError: If nothing fits.
-    """
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location)
-    state = content.get('state_dict', content)
-    state = {key.removeprefix(prefix): value for key, value in state.items()
-             if key.startswith(prefix)}
-    own = module.state_dict()
-    fitting = {key: value for key, value in state.items()
-               if key in own and own[key].shape == value.shape}
-    if not fitting:
-        raise ValueError(
-            f"nothing of '{checkpoint}' fits {type(module).__name__}: below prefix='{prefix}' it "
-            f'has {list(state)[:3]}, wanted are {list(own)[:3]}. In a recognizer the prefix is '
-            "'backbone.'")
-    missing = [key for key in own if key not in fitting and 'num_batches_tracked' not in key]
-    if missing:
-        print_log(f"{len(missing)} of {len(own)} weights of {type(module).__name__} are not in "
-                  f"'{checkpoint}' or have another shape there, and stay random: {missing}",
-                  logger='current', level=logging.WARNING)
-    module.load_state_dict(fitting, strict=False)
-    return set(fitting)
 
 
 def _remove_unread_path(backbone: nn.Module, out_index: int) -> None:
@@ -221,7 +94,7 @@ class MMActionBackbone(BaseModule):
         self.embed_dim = embed_dim
         self.out_index = out_index
         self.projection = nn.Linear(in_channels, embed_dim)
-        self._read = next((_READERS[name] for name in names if name in _READERS), _read_maps)
+        self._read = reader_of(names)
 
     def init_weights(self) -> None:
         """Load the checkpoint that the backbone's ``init_cfg`` names, or else draw its weights."""
@@ -266,7 +139,7 @@ class MMActionBackbone(BaseModule):
             return self._encode_images(frames, mask)
         self._check_clips(frames, mask)
         if self.input_format == 'NCHW':
-            output = _call(self.backbone, frames.flatten(0, 1), self.out_index)
+            output = call_backbone(self.backbone, frames.flatten(0, 1), self.out_index)
             tokens = output.mean(dim=(-2, -1)).unflatten(0, (len(frames), -1))
         else:
             tokens = self._read(self.backbone, frames.transpose(1, 2).contiguous(),
@@ -275,7 +148,7 @@ class MMActionBackbone(BaseModule):
 
     def _encode_images(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Encode the valid frames and put zeros in the place of the others."""
-        output = self._project(_call(self.backbone, frames[mask], self.out_index).mean(
+        output = self._project(call_backbone(self.backbone, frames[mask], self.out_index).mean(
             dim=(-2, -1)))
         tokens = output.new_zeros(*mask.shape, self.embed_dim)
         tokens[mask] = output

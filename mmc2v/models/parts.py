@@ -1,7 +1,10 @@
-"""How a module gets its parts, as configs or as modules, and its weights from CLIP's."""
+"""How a module gets its parts, as configs or as modules, and its weights."""
+import logging
 from collections.abc import Mapping
 from typing import Union
 
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmc2v.registry import MODELS
@@ -44,3 +47,40 @@ def copy_from_clip(module: nn.Module, clip: Mapping[str, Tensor], prefix: str = 
                          f'{"; ".join(problems[:3])}. {advice}'.strip())
     module.load_state_dict({name: clip[prefix + name] for name in own})
     return set(own)
+
+
+def load_pretrained(module: nn.Module, checkpoint: str, prefix: str = '',
+                    map_location: str = 'cpu') -> set[str]:
+    """Load what fits of a checkpoint, and say what does not.
+
+    Args:
+        module (nn.Module): Takes the weights.
+        checkpoint (str): File or address.
+        prefix (str): What stands before the module's own names. Defaults to nothing.
+        map_location (str): Where to. Defaults to 'cpu'.
+
+    Returns:
+        set[str]: Names of the module that were set.
+
+    Raises:
+        ValueError: If nothing fits.
+    """
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location)
+    state = content.get('state_dict', content)
+    state = {key.removeprefix(prefix): value for key, value in state.items()
+             if key.startswith(prefix)}
+    own = module.state_dict()
+    fitting = {key: value for key, value in state.items()
+               if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise ValueError(
+            f"nothing of '{checkpoint}' fits {type(module).__name__}: below prefix='{prefix}' it "
+            f'has {list(state)[:3]}, wanted are {list(own)[:3]}. In a recognizer the prefix is '
+            "'backbone.'")
+    missing = [key for key in own if key not in fitting and 'num_batches_tracked' not in key]
+    if missing:
+        print_log(f"{len(missing)} of {len(own)} weights of {type(module).__name__} are not in "
+                  f"'{checkpoint}' or have another shape there, and stay random: {missing}",
+                  logger='current', level=logging.WARNING)
+    module.load_state_dict(fitting, strict=False)
+    return set(fitting)
