@@ -4,11 +4,15 @@
 
 Takes the frames that the config's evaluation takes, of all videos of its training and test set,
 and writes one NAME.npy of (T, D) float32 a video. What is there already is kept, so that an
-interrupted run goes on. Without a checkpoint the tower starts from the config's CLIP weights.
+interrupted run goes on; videos that cannot be decoded are listed at the end and get none. Without
+a checkpoint the tower starts from the config's CLIP weights.
 """
 import argparse
 import os
+import sys
+from collections.abc import Container
 from pathlib import Path
+from typing import Optional
 
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
 
@@ -18,17 +22,20 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
+from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from mmc2v.annotations import read_json_object
 from mmc2v.apis import init_model
-from mmc2v.registry import DATASETS
+from mmc2v.registry import DATASETS, MODELS
 
 
-def missing(dataset: torch.utils.data.Dataset, out: Path) -> Subset:
-    """Return the part of a data set whose features are not there."""
+def missing(dataset: torch.utils.data.Dataset, out: Path, excluded: Container[str]) -> Subset:
+    """Return the part of a data set whose features are not there, without excluded videos."""
     names = [dataset.get_data_info(i)['video_id'] for i in range(len(dataset))]
-    return Subset(dataset, [i for i, name in enumerate(names) if not target(out, name).is_file()])
+    return Subset(dataset, [i for i, name in enumerate(names)
+                            if name not in excluded and not target(out, name).is_file()])
 
 
 def target(out: Path, name: str) -> Path:
@@ -46,8 +53,9 @@ def save(path: Path, features: np.ndarray) -> None:
 
 
 @torch.inference_mode()
-def extract(model: torch.nn.Module, loader: DataLoader, out: Path, title: str) -> None:
-    """Write the features of all videos of a loader."""
+def extract(model: torch.nn.Module, loader: DataLoader, out: Path, title: str) -> list[str]:
+    """Write the features of all videos of a loader; return those that cannot be decoded."""
+    undecodable = []
     for batch in tqdm(loader, desc=title, mininterval=1):
         inputs = model.data_preprocessor(batch)['inputs']
         if getattr(model.backbone, 'takes_mask', False):
@@ -55,7 +63,40 @@ def extract(model: torch.nn.Module, loader: DataLoader, out: Path, title: str) -
         else:
             features, mask = model.backbone(inputs['frames']), inputs['frame_mask']
         for sample, own, valid in zip(batch['data_samples'], features, mask):
-            save(target(out, sample.video_id), own[valid].float().cpu().numpy())
+            if sample.get('undecodable'):
+                undecodable.append(f'{sample.video_id}: {sample.undecodable}')
+            else:
+                save(target(out, sample.video_id), own[valid].float().cpu().numpy())
+    return undecodable
+
+
+def build_tower(config: Config, checkpoint: Optional[str]) -> torch.nn.Module:
+    """Build the model; without a checkpoint its tower alone has to start from weights.
+
+    Raises:
+        ValueError: If parameters of the tower would be random.
+    """
+    if checkpoint is not None:
+        return init_model(config, checkpoint, device=get_device())
+    init_default_scope(config.get('default_scope', 'mmaction'))
+    model = MODELS.build(config.model)
+    random = [name for name in model.init_weights() if name.startswith('backbone.')]
+    if random:
+        raise ValueError(f'without a checkpoint these parameters of the tower would be random: '
+                         f'{random[:4]}, {len(random)} in all')
+    return model.to(get_device()).eval()
+
+
+def dataset_of(config: Config, split: str) -> torch.utils.data.Dataset:
+    """Build the videos of a split, each once; damage is borne as training bears it."""
+    own, test = (config[f'{name}_dataloader'].dataset for name in (split, 'test'))
+    opening = [step for step in own.pipeline if step['type'].endswith('OpenVideo')]
+    pipeline = [*opening, *(step for step in test.pipeline
+                            if not (opening and step['type'].endswith('OpenVideo')))]
+    return DATASETS.build(dict(
+        test, ann_file=own.ann_file, data_root=own.get('data_root'), data_prefix=own.data_prefix,
+        pipeline=pipeline, group_file=None, kind_file=None, undecodable_as_miss=True))
+
 
 
 def main() -> None:
@@ -71,16 +112,19 @@ def main() -> None:
     args = parser.parse_args()
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options)
-    model = init_model(config, args.checkpoint, device=get_device())
-    test = config.test_dataloader.dataset
+    model = build_tower(config, args.checkpoint)
+    undecodable = []
     for split in ('train', 'test'):
         own = config[f'{split}_dataloader'].dataset
-        dataset = DATASETS.build(dict(
-            test, ann_file=own.ann_file, data_root=own.get('data_root'),
-            data_prefix=own.data_prefix, group_file=None, kind_file=None))
-        loader = DataLoader(missing(dataset, args.out), args.batch_size,
+        excluded = read_json_object(str(Path(own.get('data_root') or '') / own.exclude_file)) \
+            if own.get('exclude_file') else {}
+        dataset = dataset_of(config, split)
+        loader = DataLoader(missing(dataset, args.out, excluded), args.batch_size,
                             num_workers=args.workers, collate_fn=pseudo_collate)
-        extract(model, loader, args.out, f'{split}: {len(dataset)} videos')
+        undecodable += extract(model, loader, args.out, f'{split}: {len(dataset)} videos')
+    if undecodable:
+        sys.exit(f'{len(undecodable)} videos cannot be decoded and have no features:\n'
+                 + '\n'.join(undecodable))
 
 
 if __name__ == '__main__':

@@ -116,7 +116,8 @@ class RetrievalMetric(BaseMetric):
             kind=None if None in kinds else np.array(kinds), query_bank=self.query_bank,
             logit_scale=scales[0] if scales else 100.0,
             info={**{key: meta[key] for key in kept if key in meta},
-                  'group_name': self.options['group_name'], **self.dump_info})
+                  **{key: self.options[key] for key in ('group_name', 'by_kind')},
+                  **self.dump_info})
 
 
 def _share_equal_captions(text: np.ndarray, tokens: list[bytes]) -> np.ndarray:

@@ -23,12 +23,13 @@ def format_table(metrics: dict[str, float]) -> str:
     titles = [*_COLUMNS.values(), *(name.replace('_R', ' R@') for name in extra)]
     width = max([5, *(len(_row_title(name)) for name in names)])
     has_ties = any(f'{name}/tied' in metrics for name in names)
-    lines = [' ' * width + ''.join(f'{title:>10}' for title in titles)
+    widths = [max(10, len(title) + 2) for title in titles]
+    lines = [' ' * width + ''.join(f'{title:>{w}}' for title, w in zip(titles, widths))
              + ('   tied queries' if has_ties else '')]
     for name in names:
         cells = [metrics.get(f'{name}/{column}') for column in (*_COLUMNS, *extra)]
         line = f'{_row_title(name):{width}}' + ''.join(
-            ' ' * 10 if cell is None else f'{cell:10.1f}' for cell in cells)
+            ' ' * w if cell is None else f'{cell:{w}.1f}' for cell, w in zip(cells, widths))
         tied = metrics.get(f'{name}/tied')
         lines.append(line if tied is None else f'{line}{int(tied):15d}')
     if 'videos' in metrics:

@@ -118,12 +118,10 @@ class MMActionBackbone(BaseModule):
     @property
     def num_frames(self) -> Optional[int]:
         """The number of frames that the backbone was built for; None if any will do."""
-        transformer = getattr(self.backbone, 'transformer', None)
-        for value in (getattr(self.backbone, 'num_segments', None),
-                      getattr(self.backbone, 'num_frames', None), getattr(transformer, 'T', None)):
-            if value is not None:
-                return value
-        return None
+        steps = getattr(getattr(self.backbone, 'transformer', None), 'T', None)
+        if steps is not None:  # UniFormerV2, which may halve time at its entrance
+            return steps * self.backbone.conv1.stride[0]
+        return getattr(self.backbone, 'num_segments', getattr(self.backbone, 'num_frames', None))
 
     def forward(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Encode videos.

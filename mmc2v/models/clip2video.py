@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mmc2v.registry import MODELS
 
-from .clip_arch import clip_preprocessing
+from .clip_arch import clip_config, clip_preprocessing
 from .clip_weights import read_clip_weights
 from .finite_loss import require_finite
-from .parts import Part, build_part
+from .parts import Part, build_part, loads_by_init_cfg, start_from_clip
 from .text_chunks import embed_by_length
+from .transformer import MaskedTransformer
 
 
 @MODELS.register_module()
@@ -77,15 +78,24 @@ class CLIP2Video(BaseModel):
                              f'one arch; text_backbone has {archs[0]}, backbone has {archs[-1]}')
         self._check_preprocessing(archs[0])
         clip = read_clip_weights(self.pretrained, archs[0])
-        known = set(self._loaded)
-        for prefix, part in self.named_modules():
-            if hasattr(part, 'init_from_clip'):
-                known |= {f'{prefix}.{name}' for name in part.init_from_clip(clip)}
+        self._check_heads(archs[0])
+        known = self._loaded | start_from_clip(self, clip)
         random = [name for name in names if name not in known]
         source = f"'{self.pretrained}'" + (' and init_cfg' if self._loaded else '')
         print_log(f'{len(known)} parameters start from {source}, {len(random)} at random: '
                   f'{random}', logger='current')
         return random
+
+    def _check_heads(self, arch: Union[str, dict]) -> None:
+        """Refuse text blocks of other heads: their weights would fit, and mean something else."""
+        heads = clip_config(arch)['text_cfg'].get('heads', 8)
+        getattr(self.neck, 'tell_parts', lambda: None)()
+        wrong = {part.num_heads for part in self.modules() if isinstance(part, MaskedTransformer)
+                 and part.init_from_text and part.num_heads != heads}
+        if wrong:
+            raise ValueError(f'temporal blocks have {wrong.pop()} attention heads, the text blocks '
+                             f'that they start from have {heads}: set num_heads={heads} in the '
+                             'neck, or init_from_text=False for a random start')
 
     def _check_preprocessing(self, arch: Union[str, dict]) -> None:
         """Warn where images are normalised otherwise than weights of open_clip were trained."""
@@ -106,8 +116,11 @@ class CLIP2Video(BaseModel):
 
         It is not printed where CLIP weights are loaded, of which it does not know.
         """
+        # its list leaves out what a checkpoint did not change, such as the scale of a new norm
+        whole = tuple(loads_by_init_cfg(self))
         self._loaded = {name for name, parameter in self.named_parameters()
-                        if 'load from' in self._params_init_info[parameter]['init_info']}
+                        if name.startswith(whole)
+                        or 'load from' in self._params_init_info[parameter]['init_info']}
         if self.pretrained is None:
             super()._dump_init_info()
 

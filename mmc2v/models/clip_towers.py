@@ -157,8 +157,8 @@ class CLIPTextTower(BaseModule):
         self.pool_type = config['text_cfg'].get('pool_type', 'argmax')
         self.convention = TextConvention(*convention) if convention else text_convention(config)
         if self.convention.end_token is None and self.pool_type in ('argmax', 'eos'):
-            raise ValueError(f"{arch} pools the end token, but convention={tuple(convention)} says "
-                             'that there is none')
+            raise ValueError(f'{arch} pools the end token, but there is none in its convention '
+                             f'{tuple(self.convention)}')
         self.token_embedding = clip.token_embedding
         self.positional_embedding = clip.positional_embedding
         if position_std is not None:

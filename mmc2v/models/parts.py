@@ -49,6 +49,32 @@ def copy_from_clip(module: nn.Module, clip: Mapping[str, Tensor], prefix: str = 
     return set(own)
 
 
+def loads_by_init_cfg(module: nn.Module) -> list[str]:
+    """Return the names of parts whose ``init_cfg`` names a checkpoint, each with a dot behind."""
+    return [f'{prefix}.' for prefix, part in module.named_modules()
+            if isinstance(getattr(part, 'init_cfg', None), dict)
+            and part.init_cfg.get('type') == 'Pretrained']
+
+
+def start_from_clip(module: nn.Module, clip: Mapping[str, Tensor]) -> set[str]:
+    """Copy CLIP weights into every part that knows how.
+
+    Parts whose ``init_cfg`` names a checkpoint keep what they loaded from it.
+
+    Args:
+        module (nn.Module): Its parts have ``init_from_clip``.
+        clip (Mapping[str, Tensor]): CLIP's weights under OpenAI's keys.
+
+    Returns:
+        set[str]: Names of the module that were set.
+    """
+    loaded = tuple(loads_by_init_cfg(module))
+    return {f'{prefix}.{name}' for prefix, part in module.named_modules()
+            if hasattr(part, 'init_from_clip')
+            and not f'{prefix}.'.startswith(loaded)
+            for name in part.init_from_clip(clip)}
+
+
 def load_pretrained(module: nn.Module, checkpoint: str, prefix: str = '',
                     map_location: str = 'cpu') -> set[str]:
     """Load what fits of a checkpoint, and say what does not.

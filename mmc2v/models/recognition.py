@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmc2v.registry import MODELS
 
 from .clip_weights import read_clip_weights
-from .parts import Part, build_part
+from .parts import Part, build_part, start_from_clip
 
 
 def _start_from_clip(module: BaseModule, pretrained: Optional[str],
@@ -22,8 +22,7 @@ def _start_from_clip(module: BaseModule, pretrained: Optional[str],
     if pretrained is None:
         return
     clip = read_clip_weights(pretrained, arch)
-    known = {f'{prefix}.{name}' for prefix, part in module.named_modules()
-             if hasattr(part, 'init_from_clip') for name in part.init_from_clip(clip)}
+    known = start_from_clip(module, clip)
     random = [name for name, _ in module.named_parameters() if name not in known]
     print_log(f"{type(module).__name__}: {len(known)} parameters start from '{pretrained}', "
               f'{len(random)} at random: {random}', logger='current')
@@ -38,7 +37,8 @@ class RecognizerBackbone(BaseModule):
             tower of a retrieval checkpoint loads by its ``init_cfg=dict(type='Pretrained',
             checkpoint=..., prefix='backbone.')``.
         pretrained (str, optional): CLIP weights to start from, see
-            :func:`~mmc2v.models.clip_weights.read_clip_weights`. Defaults to none.
+            :func:`~mmc2v.models.clip_weights.read_clip_weights`; a checkpoint in the tower's
+            ``init_cfg`` has precedence. Defaults to none.
     """
 
     def __init__(self, tower: Part, pretrained: Optional[str] = None,

@@ -74,9 +74,7 @@ class TemporalTransformer(BaseModule):
         Raises:
             ValueError: If CLIP has fewer positions or another width.
         """
-        for module in self.modules():  # the parts, which start by themselves
-            if hasattr(module, 'init_from_text'):
-                module.init_from_text = self.init_from_text
+        self.tell_parts()
         if not self.init_from_text:
             return set()
         positions = clip['positional_embedding']
@@ -88,6 +86,12 @@ class TemporalTransformer(BaseModule):
                 f'embed_dim to {positions.shape[1]}, or init_from_text=False for a random start')
         self.position_embedding.weight.data.copy_(positions[:expected[0]])
         return {'position_embedding.weight'}
+
+    def tell_parts(self) -> None:
+        """Pass ``init_from_text`` on to the parts, which start by themselves."""
+        for module in self.modules():
+            if hasattr(module, 'init_from_text'):
+                module.init_from_text = self.init_from_text
 
     def positions(self, num_frames: int) -> Tensor:
         """Return the (T, D) positions of frames 0 .. T-1.

@@ -67,8 +67,8 @@ class MaskedTransformer(Transformer):
             return set()
         return copy_from_clip(
             self, clip, 'transformer.', "Temporal blocks start from CLIP's text blocks: use an "
-            "embed_dim equal to CLIP's text width and no more temporal layers than text layers, or "
-            'init_from_text=False in the neck for a random start')
+            "embed_dim equal to CLIP's text width, an MLP of four times that, and no more temporal "
+            'layers than text layers, or init_from_text=False in the neck for a random start')
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Mix tokens; padding is never attended.

@@ -81,7 +81,7 @@ def test_extracted_features_are_the_towers_and_train(tmp_path, monkeypatch):
     main()
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert sorted(before) == [f'{i}.npy' for i in range(6)]
-    main()  # nothing is done twice
+    main()  # nothing is done twice, and what cannot be decoded is said
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     from mmc2v.registry import DATASETS
     item = DATASETS.build(config.test_dataloader.dataset)[2]
@@ -105,6 +105,24 @@ def test_extracted_features_are_the_towers_and_train(tmp_path, monkeypatch):
     runner = Runner.from_cfg(run)
     runner.train()
     assert (tmp_path / 'run' / 'epoch_1.pth').is_file()
+
+
+def test_undecodable_videos_get_no_features_and_are_listed(tmp_path, monkeypatch):
+    write_dataset(tmp_path / 'data', num_videos=3)
+    (tmp_path / 'data' / 'videos' / '1.mp4').write_text('broken')
+    config = run_config(tmp_path / 'data', tmp_path / 'work', experiment_name='broken')
+    config.dump(tmp_path / 'tiny.py')
+    tool = runpy.run_path(str(ROOT / 'tools' / 'extract_features.py'), run_name='tool')
+    arguments = ['extract_features.py', str(tmp_path / 'tiny.py'), '--out',
+                 str(tmp_path / 'features'), '--workers', '0']
+    monkeypatch.setattr(sys, 'argv', arguments)
+    with pytest.raises(ValueError, match=r'of the tower would be random.*backbone\.visual'):
+        tool['main']()
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), tmp_path / 'tiny.pth')
+    monkeypatch.setattr(sys, 'argv', [*arguments[:2], str(tmp_path / 'tiny.pth'), *arguments[2:]])
+    with pytest.raises(SystemExit, match=r'have no features:\n1\.mp4'):
+        tool['main']()
+    assert sorted(path.name for path in (tmp_path / 'features').iterdir()) == ['0.npy', '2.npy']
 
 
 def converter():

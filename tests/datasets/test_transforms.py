@@ -159,6 +159,11 @@ def test_tokens_are_open_clips_and_keep_the_end_when_cut():
     assert torch.equal(tokens[1, :31], full[1, :31])
 
 
+def test_tokenizer_of_an_unknown_architecture_is_not_clips():
+    with pytest.raises(ValueError, match="does not know the architecture 'PE-Core-B-17'"):
+        Tokenize(arch='PE-Core-B-17')
+
+
 def test_tokenizer_of_an_architecture():
     captions = ['a dog']
     named, default = (Tokenize(arch=arch).transform(dict(captions=captions))['tokens']

@@ -130,6 +130,14 @@ def test_missing_bank_is_an_error():
         retrieval_metrics(embeddings(query_bank=None), query_bank=True)
 
 
+def test_figures_stand_under_their_titles():
+    metrics = {'t2v/R1': 12.5, 't2v/direction_pair_R1': 50.0, 't2v/size_R1': 25.0}
+    title, row = format_table(metrics).splitlines()
+    assert title.split('  ')[-2:] == ['direction_pair R@1', 'size R@1']
+    for name, value in (('R@1', '12.5'), ('direction_pair R@1', '50.0'), ('size R@1', '25.0')):
+        assert title.index(name) + len(name) == row.index(value) + len(value)
+
+
 def test_table_names_every_ranking_and_what_it_is_of():
     e = embeddings(info=dict(listed_videos=20, missing_videos=3))
     lines = format_table(retrieval_metrics(

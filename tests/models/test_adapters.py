@@ -116,6 +116,14 @@ def test_uniformerv2_with_one_frame_is_its_own_output():
         tower(frames, mask)[0][:, 0], tower.projection(tower.backbone(frames.transpose(1, 2))))
 
 
+def test_uniformerv2_may_halve_time():
+    tower = build('UniFormerV2', temporal_downsample=True).eval()
+    assert tower.num_frames == 8
+    assert tower(*clip())[0].shape == (2, 4, 64)
+    with pytest.raises(ValueError, match='built for 8 frames, got 4'):
+        tower(*clip(4))
+
+
 @pytest.mark.parametrize(('path', 'steps', 'channels'), [(0, 4, 64), (1, 16, 8)])
 def test_both_paths_of_slowfast(path, steps, channels):
     torch.manual_seed(0)

@@ -113,6 +113,21 @@ def test_other_widths_are_refused_unless_the_start_is_random(tmp_path):
         model.init_weights()
 
 
+def test_other_heads_are_refused_though_their_weights_would_fit(tmp_path):
+    model = pair('PE-Core', tmp_path)[1]
+    model.neck.transformer.num_heads = 2
+    with pytest.raises(ValueError, match='have 2 attention heads.*have 1: set num_heads=1'):
+        model.init_weights()
+    model.neck.init_from_text = False
+    assert 'neck.transformer.resblocks.0.attn.in_proj_weight' in model.init_weights()
+
+
+def test_pooling_an_end_token_that_is_not_there_is_refused():
+    arch = dict(ARCH, text_cfg=dict(ARCH['text_cfg'], hf_tokenizer_name='bert-base-uncased'))
+    with pytest.raises(ValueError, match='pools the end token, but there is none'):
+        MODELS.build(dict(type='mmc2v.CLIPTextTower', arch=arch))
+
+
 @pytest.mark.parametrize('name', ['MobileCLIP2', 'ResNet'])
 def test_padding_has_no_influence_through_batch_norm(name, tmp_path):
     tower = pair(name, tmp_path)[1].backbone.train()

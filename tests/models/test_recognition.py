@@ -6,7 +6,7 @@ from mmengine.registry import DefaultScope
 
 from mmc2v.registry import MODELS
 
-from ..tiny import ARCH, NECKS, build_model
+from ..tiny import ARCH, NECKS, build_model, model_config
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +95,25 @@ def test_the_tower_of_a_retrieval_checkpoint_loads_by_prefix_and_back(tmp_path):
     random = again.init_weights()
     assert torch.equal(again.backbone.visual.conv1.weight, retrieval.backbone.visual.conv1.weight)
     assert 'backbone.visual.conv1.weight' not in random
+
+
+def test_a_checkpoint_in_init_cfg_has_precedence_over_clip(tmp_path):
+    """Both of our configs name CLIP weights; what a tower is told to load must survive them."""
+    import open_clip
+    torch.save(open_clip.CLIP(**ARCH).state_dict(), tmp_path / 'clip.pt')
+    own = build_model(seed=7)
+    torch.save(dict(state_dict=own.state_dict()), tmp_path / 'retrieval.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'retrieval.pth'),
+                    prefix='backbone.')
+    wanted = config(init_cfg=init_cfg)
+    wanted['backbone']['pretrained'] = str(tmp_path / 'clip.pt')
+    recognizer = MODELS.build(wanted)
+    recognizer.init_weights()
+    again = MODELS.build(model_config(pretrained=str(tmp_path / 'clip.pt')))
+    again.backbone.init_cfg = init_cfg
+    random = again.init_weights()
+    for tower in (recognizer.backbone.tower, again.backbone):
+        assert torch.equal(tower.visual.conv1.weight, own.backbone.visual.conv1.weight)
+    assert torch.equal(again.text_backbone.text_projection,
+                       torch.load(tmp_path / 'clip.pt')['text_projection'])
+    assert random == ['head.alignment.weight_center', 'head.alignment.emb_center']

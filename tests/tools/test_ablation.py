@@ -1,7 +1,6 @@
 """The ablation goes on where it ended, and its report says what was measured."""
 import datetime
 import json
-import re
 import runpy
 import sys
 
@@ -74,6 +73,21 @@ def test_finished_runs_are_not_repeated_and_others_resume(tool, tmp_path, monkey
     assert '[4/4]' in capsys.readouterr().out
 
 
+def test_a_run_without_its_validation_is_trained_again(tool, tmp_path, monkeypatch):
+    """Killed after its last checkpoint: resuming finds nothing to train and validates nothing."""
+    codes = []
+
+    def run(command, **kwargs):
+        codes.append(0)
+        if len(codes) == 2:
+            (tmp_path / 'mean-seed0' / 'best_and_last.json').write_text(
+                json.dumps(dict(last=dict(metrics=figures(12)))))
+        return type('Result', (), dict(returncode=0))
+    monkeypatch.setattr(tool['subprocess'], 'run', run)
+    assert tool['train']('mean', 0, tmp_path / 'mean-seed0')['t2v/R1'] == 12
+    assert len(codes) == 2
+
+
 def test_a_run_that_fails_is_an_error_with_its_last_words(tool, tmp_path):
     tool['train'].__globals__['CONFIGS'] = tmp_path  # where there are none
     with pytest.raises(RuntimeError, match=r'mean with seed 0 ended with 1.*(?s:.)*mean\.py'):
@@ -95,8 +109,7 @@ def test_report_has_means_spreads_and_bounds(tool, tmp_path):
     assert '| mean pooling | 41.0 ± 1.4 | 41.0 ± 1.4 | 80.0 ± 0.0 | 80.0 ± 0.0 |' in text
     assert '4 runs, seeds 0, 1' in text
     assert '| 94.4 ± 7.9 / 94.4 ± 7.9 |' in text  # 100 and 88.9 percent of pair R@1
-    assert 'Of 16 figures of the variants without time, 0 are further' not in text
-    assert re.search(r'Of 32 figures .* 0 are further than three standard errors', text)
+    assert 'Of 16 figures of the variants without time, 0 are further than three' in text
     assert (tmp_path / 'ablation.png').stat().st_size > 10_000
     (tmp_path / 'other.md').write_text('no markers')
     with pytest.raises(ValueError, match='between which results go'):
@@ -112,6 +125,7 @@ def test_standard_errors_and_ties(tool):
     found = 100 * (0.5 * 307.2 + 3 * 8.7636) / 384
     off = figures(found, 80)
     assert ablation_report.standard_errors_off(off, 't2v', 'size', spec) == pytest.approx(3, 1e-3)
+    assert ablation_report.standard_errors_off(figures(0, 0), 't2v', 'size', spec) == 0
     ties = figures(30, 80, **{'t2v_ties_won/size_R1': 50.0})
     assert ablation_report.twin_share(ties, 't2v', 'size') == pytest.approx(50)
     assert ablation_report.twin_share(ties, 't2v', 'speed') == pytest.approx(37.5)

@@ -92,4 +92,6 @@ def test_words_are_spelt(tool):
     step = Tokenize(max_words=16)
     tokens = step.transform(dict(captions=['a checkered ring']))['tokens']
     mask = (tokens != 0) & (torch.arange(16) > 0)
-    assert tool['words_of'](tokens, mask, step.tokenizer) == ['a', 'chec', 'kered', 'ring', '(end)']
+    words = ['a', 'chec', 'kered', 'ring']
+    assert tool['words_of'](tokens, mask, step.tokenizer, 49407) == [*words, '(end)']
+    assert tool['words_of'](tokens[:, :5], mask[:, :5], step.tokenizer, None) == words

@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -43,9 +44,14 @@ def train(name: str, seed: int, work_dir: Path) -> dict[str, float]:
             tail = (work_dir / 'output.txt').read_text().splitlines()[-15:]
             raise RuntimeError(f'{name} with seed {seed} ended with {code}; see '
                                f'{work_dir / "output.txt"}:\n' + '\n'.join(tail))
-        for checkpoint in work_dir.glob('*.pth'):
-            checkpoint.unlink()  # of many runs they would fill the disk
-    return json.loads(result.read_text())['last']['metrics']
+        if not result.is_file():
+            # it was killed between its last checkpoint and its only validation
+            shutil.rmtree(work_dir)
+            return train(name, seed, work_dir)
+    metrics = json.loads(result.read_text())['last']['metrics']
+    for checkpoint in work_dir.glob('*.pth'):
+        checkpoint.unlink()  # of many runs they would fill the disk
+    return metrics
 
 
 def train_all(runs: list[tuple[str, int]], out: Path, jobs: int) -> dict:

@@ -59,6 +59,8 @@ def standard_errors_off(figures: Figures, direction: str, kind: str,
     """
     queries = 2 * spec.num_test_pairs * (spec.phrasings if direction == 't2v' else 1)
     found = queries * figures[f'{direction}/{kind}_pair_R1'] / 100
+    if not found:
+        return 0.0
     return (twin_share(figures, direction, kind) / 100 - 0.5) * found / (0.25 * found) ** 0.5
 
 

@@ -46,7 +46,8 @@ def main() -> dict[str, float]:
     metrics = retrieval_metrics(
         embeddings, all_captions=args.all_captions, dual_softmax=args.dual_softmax,
         query_bank=bool(args.query_bank),
-        group_name=embeddings.info.get('group_name', ''))
+        group_name=embeddings.info.get('group_name', ''),
+        by_kind=embeddings.info.get('by_kind', False))
     print(format_table(metrics))
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -150,8 +150,9 @@ def mmaction_backbones() -> list[str]:
 
 
 def fits_text_blocks(config: dict) -> bool:
-    """Whether temporal blocks can start from text blocks: of one width."""
-    return config['text_cfg'].get('width', 512) == config['embed_dim']
+    """Whether temporal blocks can start from text blocks: of one width, with CLIP's MLP."""
+    text = config['text_cfg']
+    return (text.get('width', 512) == config['embed_dim'] and text.get('mlp_ratio', 4) == 4)
 
 
 def run_open_clip(arch: str, config: dict, device: str) -> tuple[int, list[str]]:
@@ -195,6 +196,8 @@ def try_open_clip(arch: str, run_below: float) -> dict[str, str]:
         return dict(architecture=arch, works='no', note=reason(error))
     vision, text = config['vision_cfg'], config['text_cfg']
     note = [] if fits_text_blocks(config) else ['`init_from_text=False`']
+    if not note and text.get('heads', 8) != config['embed_dim'] // 64:
+        note.append(f"`num_heads={text.get('heads', 8)}`")
     if unused:
         note.append(f'{len(unused)} parameters without gradient, such as {unused[0]}')
     return dict(

@@ -20,7 +20,8 @@ def main() -> None:
     """Parse the command line and write."""
     spec = MovingEvents if '--events' in sys.argv else MovingShapes
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False)  # --events is looked for by its name
     parser.add_argument('--events', action='store_true', help='five kinds of captions')
     parser.add_argument('--out', type=Path, default=Path('data') / spec.name)
     for field in fields(spec):

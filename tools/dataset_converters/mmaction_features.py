@@ -3,8 +3,8 @@
     python tools/dataset_converters/mmaction_features.py FOLDER --out OTHER --layout TC
 
 Make them with --spatial-type avg --temporal-type keep: one .pkl a video, of (T, C) for 2D
-recognizers and (C, T) for 3D ones. Nothing in those files is executed but the making of arrays and
-tensors.
+recognizers and (C, T) for 3D ones (SlowFast alone has to pool time there). Nothing in those files
+is executed but the making of arrays and tensors.
 """
 import argparse
 import io

@@ -114,11 +114,11 @@ def look(model: nn.Module, inputs: dict[str, Tensor]) -> Seen:
     return Seen(attention, frame_share, coarse_share, word_share, agreement, score)
 
 
-def words_of(tokens: Tensor, mask: Tensor, tokenizer) -> list[str]:
+def words_of(tokens: Tensor, mask: Tensor, tokenizer, end_token: Optional[int]) -> list[str]:
     """Spell the valid tokens of one caption; the end token is '(end)'."""
-    ids = tokens[0][mask[0]].tolist()
     decode = getattr(tokenizer, 'tokenizer', tokenizer).decode
-    return [*(decode([token]).strip() for token in ids[:-1]), '(end)']
+    return ['(end)' if token == end_token else decode([token]).strip()
+            for token in tokens[0][mask[0]].tolist()]
 
 
 def _heat(axes: Axes, values: np.ndarray, rows: list[str], title: str,
@@ -155,7 +155,7 @@ def draw(images: np.ndarray, seen: Seen, caption: str, words: list[str], path: P
     place = dict(zip(panels, axes[:, 0]))
     figure.suptitle(f'"{caption}"\nscore of this pair: {seen.score:.2f} (1 is the most)',
                     fontsize=11)
-    _draw_frames(place['frames'], images)
+    _draw_frames(place['frames'], images, seen)
     if seen.attention is not None:
         _draw_attention(place['attention'], seen.attention)
     if seen.frame_share is not None:
@@ -169,7 +169,7 @@ def draw(images: np.ndarray, seen: Seen, caption: str, words: list[str], path: P
     plt.close(figure)
 
 
-def _draw_frames(axes: Axes, images: np.ndarray) -> None:
+def _draw_frames(axes: Axes, images: np.ndarray, seen: Seen) -> None:
     height, width = images.shape[1:3]
     for index, image in enumerate(images):
         axes.imshow(image, extent=(index - 0.46, index + 0.46, -0.46 * height / width,
@@ -178,7 +178,11 @@ def _draw_frames(axes: Axes, images: np.ndarray) -> None:
     axes.set_ylim(-0.5 * height / width, 0.5 * height / width)
     axes.set_yticks([])
     axes.set_xticks(range(len(images)), [f'frame {i + 1}' for i in range(len(images))])
-    axes.set_title('What the model sees, in order of time', loc='left', fontsize=10)
+    steps = len(images) if seen.attention is None else len(seen.attention) + 1
+    axes.set_title('What the model sees, in order of time' + (
+        '' if steps == len(images) else
+        f'; below, its {steps} time steps have the numbers, each of several frames'),
+        loc='left', fontsize=10)
     for side in axes.spines.values():
         side.set_visible(False)
 
@@ -243,8 +247,8 @@ def main() -> None:
         images = item['inputs']['frames'][valid].permute(0, 2, 3, 1).numpy()
         mask = model.text_backbone(inputs['tokens']).word_mask
         path = args.out / f'{Path(video).stem}.png'
-        draw(images, look(model, inputs), caption, words_of(inputs['tokens'], mask, tokenizer),
-             path)
+        draw(images, look(model, inputs), caption, words_of(
+            inputs['tokens'], mask, tokenizer, model.text_backbone.convention.end_token), path)
         print(path)
 
 

@@ -17,7 +17,11 @@ def _clip_tokenizer() -> Callable:
 
 def _tokenizer_of(arch: str, folder: Optional[str] = None) -> Callable:
     """Build the tokenizer of an architecture; see :class:`Tokenize` for what is raised."""
-    text = (open_clip.get_model_config(arch) or {}).get('text_cfg', {})
+    config = open_clip.get_model_config(arch)
+    if config is None:
+        raise ValueError(f"open_clip does not know the architecture '{arch}', so neither its "
+                         'tokenizer; open_clip.list_models() lists the names')
+    text = config['text_cfg']
     name = text.get('hf_tokenizer_name', '')
     if not name:
         return _clip_tokenizer()
@@ -27,7 +31,8 @@ def _tokenizer_of(arch: str, folder: Optional[str] = None) -> Callable:
     try:
         if folder is not None:
             return open_clip.tokenizer.HFTokenizer(
-                folder, context_length=text['context_length'], **text.get('tokenizer_kwargs', {}))
+                folder, context_length=text.get('context_length', 77),
+                **text.get('tokenizer_kwargs', {}))
         return open_clip.get_tokenizer(arch)
     except OSError as error:
         raise ConnectionError(
@@ -50,6 +55,7 @@ class Tokenize(BaseTransform):
             the architecture has such a one (SigLIP, CLIPA) and there is no network to fetch it.
 
     Raises:
+        ValueError: If fewer than 3 tokens are asked for, or the architecture is unknown.
         ImportError: If the tokenizer is one of transformers, which is not installed.
         ConnectionError: If it cannot be fetched.
     """
