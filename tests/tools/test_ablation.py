@@ -108,6 +108,7 @@ def test_report_has_means_spreads_and_bounds(tool, tmp_path):
     assert 'outdated' not in text
     assert '| mean pooling | 41.0 ± 1.4 | 41.0 ± 1.4 | 80.0 ± 0.0 | 80.0 ± 0.0 |' in text
     assert '4 runs, seeds 0, 1' in text
+    assert '| 41.0 ± 1.4 (80.0) |' in text
     assert '| 94.4 ± 7.9 / 94.4 ± 7.9 |' in text  # 100 and 88.9 percent of pair R@1
     assert 'Of 16 figures of the variants without time, 0 are further than three' in text
     assert (tmp_path / 'ablation.png').stat().st_size > 10_000
