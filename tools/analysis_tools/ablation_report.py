@@ -91,7 +91,7 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
         [[VARIANTS[name], *(over_seeds(results, name, lambda m, key=key: m[key]) for key in (
             't2v/R1', 'v2t/R1', 't2v/pair_R1', 'v2t/pair_R1'))] for name in names])]
     for direction, title in DIRECTIONS.items():
-        lines += [f'### {title} R@1 (pair R@1) by kind of caption, among the videos of that kind', '',
+        lines += [f'### {title} R@1 (pair R@1) by kind of caption, among videos of that kind', '',
                   *_table(['variant', *KINDS], [
                       [VARIANTS[name], *(with_pair(results, name, direction, kind)
                                          for kind in KINDS)] for name in names])]
@@ -122,7 +122,8 @@ def bounds(results: Results, spec: MovingEvents, kinds: list[str]) -> list[str]:
         f'{50 * queries ** -0.5:.1f} (V2T) points. Of {len(off)} figures of the variants without '
         f'time, {beyond} are further than three standard errors off half of their pair R@1; the '
         f'furthest is {worst:.1f} off ({VARIANTS[name]}, seed {seed}, {kind}, '
-        f'{DIRECTIONS[direction]}).', '']
+        f'{DIRECTIONS[direction]}). Ties, which the tables of R@1 count against the model, count '
+        'half here.', '']
 
 
 def picture(results: Results, path: Path) -> None:
