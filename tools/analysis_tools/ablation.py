@@ -3,8 +3,8 @@
     python tools/analysis_tools/ablation.py
 
 Runs that are finished are not repeated, and a run that was interrupted goes on from its last
-checkpoint, so the command can be stopped and repeated at any time. It takes under two hours on two
-cores with three seeds.
+checkpoint, so the command can be stopped and repeated at any time; after a change of the configs
+remove work_dirs/ablation. It takes under two hours on two cores with three seeds.
 """
 import argparse
 import datetime
