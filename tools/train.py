@@ -72,7 +72,8 @@ def main() -> None:
     randomness = dict(config.get('randomness') or {})
     given = dict(seed=args.seed, diff_rank_seed=args.diff_rank_seed or None,
                  deterministic=args.deterministic or None)
-    config.randomness = {**randomness, **{k: v for k, v in given.items() if v is not None}}
+    given = {key: value for key, value in given.items() if value is not None}
+    config.randomness = {'seed': None, **randomness, **given}
     start_processes(config)
     runner = build_runner(config)
     # schedulers counted in iterations would fail on it with a riddle

@@ -73,6 +73,17 @@ def test_their_test_script_gives_the_figure_of_validation(folder):
     assert [found['acc/top1']] == pytest.approx(wanted)
 
 
+def test_our_scripts_run_a_recognizer_too(folder):
+    """Whose config sets no seed, and has no retrieval figures to lay out."""
+    run(ROOT / 'tools' / 'train.py', CONFIG.relative_to(ROOT), '--work-dir', 'ours',
+        '--cfg-options', *options(1), cwd=folder)
+    output = run(ROOT / 'tools' / 'test.py', CONFIG.relative_to(ROOT), 'ours/epoch_1.pth',
+                 '--work-dir', 'ours/test', '--out', 'ours/figures.json', '--cfg-options',
+                 *options(1), cwd=folder)
+    assert 0 <= json.loads((folder / 'ours' / 'figures.json').read_text())['acc/top1'] <= 1
+    assert 'R@1' not in output
+
+
 def test_their_feature_extraction_becomes_features_of_ours(folder):
     """A stock recognizer's features, one row a frame, as arrays of numbers."""
     text = CONFIG.read_text()
