@@ -8,7 +8,6 @@ interrupted run goes on; videos that cannot be decoded are listed at the end and
 a checkpoint the tower starts from the config's CLIP weights.
 """
 import argparse
-import os
 import sys
 from collections.abc import Container
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Optional
 import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
 
 # isort: split
-import numpy as np
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
@@ -28,6 +26,7 @@ from tqdm import tqdm
 
 from mmc2v.annotations import read_json_object
 from mmc2v.apis import init_model
+from mmc2v.datasets.feature_text_dataset import feature_file, save_features
 from mmc2v.registry import DATASETS, MODELS
 
 
@@ -35,21 +34,7 @@ def missing(dataset: torch.utils.data.Dataset, out: Path, excluded: Container[st
     """Return the part of a data set whose features are not there, without excluded videos."""
     names = [dataset.get_data_info(i)['video_id'] for i in range(len(dataset))]
     return Subset(dataset, [i for i, name in enumerate(names)
-                            if name not in excluded and not target(out, name).is_file()])
-
-
-def target(out: Path, name: str) -> Path:
-    """Return the file for a video's features."""
-    return (out / name).with_suffix('.npy')
-
-
-def save(path: Path, features: np.ndarray) -> None:
-    """Write an array, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix('.partial')
-    with open(partial, 'wb') as file:
-        np.save(file, features)
-    os.replace(partial, path)
+                            if name not in excluded and not feature_file(out, name).is_file()])
 
 
 @torch.inference_mode()
@@ -58,15 +43,13 @@ def extract(model: torch.nn.Module, loader: DataLoader, out: Path, title: str) -
     undecodable = []
     for batch in tqdm(loader, desc=title, mininterval=1):
         inputs = model.data_preprocessor(batch)['inputs']
-        if getattr(model.backbone, 'takes_mask', False):
-            features, mask = model.backbone(inputs['frames'], inputs['frame_mask'])
-        else:
-            features, mask = model.backbone(inputs['frames']), inputs['frame_mask']
+        features, mask = model.encode_frames(inputs['frames'], inputs['frame_mask'])
         for sample, own, valid in zip(batch['data_samples'], features, mask):
             if sample.get('undecodable'):
                 undecodable.append(f'{sample.video_id}: {sample.undecodable}')
             else:
-                save(target(out, sample.video_id), own[valid].float().cpu().numpy())
+                save_features(feature_file(out, sample.video_id),
+                              own[valid].float().cpu().numpy())
     return undecodable
 
 

@@ -2,6 +2,7 @@
 
 T frames, C channels.
 """
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,20 @@ from mmc2v.registry import DATASETS, TRANSFORMS
 
 from .transforms import VideoDecodeError
 from .video_text_dataset import VideoTextDataset
+
+
+def feature_file(folder: Path, name: str) -> Path:
+    """Return the file that holds a video's features."""
+    return (folder / name).with_suffix('.npy')
+
+
+def save_features(path: Path, features: np.ndarray) -> None:
+    """Write the (T, C) features of a video, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')
+    with open(partial, 'wb') as file:
+        np.save(file, features)
+    os.replace(partial, path)
 
 
 @DATASETS.register_module()
@@ -28,7 +43,7 @@ class FeatureTextDataset(VideoTextDataset):
 
     @staticmethod
     def _file_of(folder: Path, name: str) -> Path:
-        return (folder / name).with_suffix('.npy')
+        return feature_file(folder, name)
 
 
 @TRANSFORMS.register_module()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmc2v.registry import MODELS
 
 from .backbone_readers import call_backbone, reader_of
-from .parts import Part, build_part, load_pretrained
+from .parts import Part, build_part, encode_valid, load_pretrained
 
 # Backbones that read images, (B * T, 3, H, W); all others read clips, (B, 3, T, H, W).
 _IMAGE_BACKBONES = ('ResNet', 'MobileNetV2', 'MobileOneTSM')
@@ -134,23 +134,19 @@ class MMActionBackbone(BaseModule):
             tuple[Tensor, Tensor]: (B, T', D) tokens, zero where padded; (B, T') their mask.
         """
         if self.sees_frames_alone:
-            return self._encode_images(frames, mask)
+            return encode_valid(self._encode_images, frames, mask), mask
         self._check_clips(frames, mask)
         if self.input_format == 'NCHW':
-            output = call_backbone(self.backbone, frames.flatten(0, 1), self.out_index)
-            tokens = output.mean(dim=(-2, -1)).unflatten(0, (len(frames), -1))
+            tokens = self._encode_images(frames.flatten(0, 1)).unflatten(0, (len(frames), -1))
         else:
-            tokens = self._read(self.backbone, frames.transpose(1, 2).contiguous(),
-                                self.out_index)
-        return self._project(tokens), mask.new_ones(tokens.shape[:2])
+            tokens = self._project(self._read(
+                self.backbone, frames.transpose(1, 2).contiguous(), self.out_index))
+        return tokens, mask.new_ones(tokens.shape[:2])
 
-    def _encode_images(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode the valid frames and put zeros in the place of the others."""
-        output = self._project(call_backbone(self.backbone, frames[mask], self.out_index).mean(
-            dim=(-2, -1)))
-        tokens = output.new_zeros(*mask.shape, self.embed_dim)
-        tokens[mask] = output
-        return tokens, mask
+    def _encode_images(self, images: Tensor) -> Tensor:
+        """Embed (M, 3, H, W) images as (M, D)."""
+        maps = call_backbone(self.backbone, images, self.out_index)
+        return self._project(maps.mean(dim=(-2, -1)))
 
     def _project(self, tokens: Tensor) -> Tensor:
         if tokens.shape[-1] != self.in_channels:

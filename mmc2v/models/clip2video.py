@@ -159,11 +159,13 @@ class CLIP2Video(BaseModel):
         empty = (~frame_mask.any(dim=1)).nonzero().flatten().tolist()
         if empty:
             raise ValueError(f'videos {empty} of the batch have no valid frame')
+        return self.head.embed_video(self.neck(*self.encode_frames(frames, frame_mask)))
+
+    def encode_frames(self, frames: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the backbone makes of videos, (B, T', D), and its (B, T') mask."""
         if getattr(self.backbone, 'takes_mask', False):
-            tokens, token_mask = self.backbone(frames, frame_mask)
-        else:
-            tokens, token_mask = self.backbone(frames), frame_mask
-        return self.head.embed_video(self.neck(tokens, token_mask))
+            return self.backbone(frames, frame_mask)
+        return self.backbone(frames), frame_mask
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """Embed captions as (N, K, D) unit vectors, one a kind."""

@@ -15,7 +15,7 @@ from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens
 
 from .clip_arch import TextConvention, clip_config, is_plain_clip, text_convention
-from .parts import copy_from_clip
+from .parts import copy_from_clip, encode_valid
 
 # What stands in for the half of a CLIP model that a tower does not need.
 _SMALLEST_VISION = dict(layers=1, width=64, patch_size=32, image_size=32)
@@ -112,10 +112,7 @@ class CLIPVisionTower(BaseModule):
             raise ValueError(f'images are {tuple(images.shape[-3:])}, but this CLIP reads '
                              f'{(3, *self.image_size)}: set the size of the resize and crop')
         if mask is not None:
-            valid = self.visual(images[mask])
-            embeddings = valid.new_zeros(*mask.shape, self.embed_dim)
-            embeddings[mask] = valid
-            return embeddings, mask
+            return encode_valid(self.visual, images, mask), mask
         embeddings = self.visual(images.reshape(-1, *images.shape[-3:]))
         return embeddings.view(*images.shape[:-3], -1)
 

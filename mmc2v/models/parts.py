@@ -1,6 +1,6 @@
 """How a module gets its parts, as configs or as modules, and its weights."""
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Union
 
 from mmengine.logging import print_log
@@ -15,6 +15,20 @@ Part = Union[dict, nn.Module]
 def build_part(part: Part, **defaults) -> nn.Module:
     """Build a part from its config, or take the module that was passed in."""
     return part if isinstance(part, nn.Module) else MODELS.build(part, default_args=defaults)
+
+
+def encode_valid(encode: Callable[[Tensor], Tensor], images: Tensor, mask: Tensor) -> Tensor:
+    """Encode the valid images alone, (M, ...) -> (M, D); return (*, D), zero at the others.
+
+    Args:
+        encode (Callable): The encoder.
+        images (Tensor): (*, 3, H, W).
+        mask (Tensor): (*,) bool, True = valid.
+    """
+    valid = encode(images[mask])
+    embeddings = valid.new_zeros(*mask.shape, valid.shape[-1])
+    embeddings[mask] = valid
+    return embeddings
 
 
 def copy_from_clip(module: nn.Module, clip: Mapping[str, Tensor], prefix: str = '',

@@ -8,7 +8,6 @@ is executed but the making of arrays and tensors.
 """
 import argparse
 import io
-import os
 import pickle
 import sys
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm import tqdm
+
+from mmc2v.datasets.feature_text_dataset import feature_file, save_features
 
 # All that a pickle of an array or tensor names.
 _HARMLESS = {
@@ -79,17 +80,13 @@ def main() -> None:
     problems = []
     for path in tqdm(files, mininterval=1):
         # the extraction appends .pkl to a video's whole name
-        target = (args.out / path.relative_to(args.folder).with_suffix('')).with_suffix('.npy')
+        target = feature_file(args.out, str(path.relative_to(args.folder).with_suffix('')))
         try:
             features = read(path, args.layout)
         except ValueError as error:
             problems.append(str(error))
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix('.partial')
-        with open(partial, 'wb') as file:
-            np.save(file, features)
-        os.replace(partial, target)
+        save_features(target, features)
     print(f'{len(files) - len(problems)} of {len(files)} converted to {args.out}')
     if problems:
         sys.exit('\n'.join(problems))

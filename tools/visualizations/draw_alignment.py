@@ -90,11 +90,7 @@ def look(model: nn.Module, inputs: dict[str, Tensor]) -> Seen:
     Returns:
         Seen: See there.
     """
-    mask = inputs['frame_mask']
-    if getattr(model.backbone, 'takes_mask', False):
-        frames, mask = model.backbone(inputs['frames'], mask)
-    else:
-        frames = model.backbone(inputs['frames'])
+    frames, mask = model.encode_frames(inputs['frames'], inputs['frame_mask'])
     num_frames = int(mask.sum())
     frames, mask = frames[:, :num_frames], mask[:, :num_frames]
     video, text = model.neck(frames, mask), model.text_backbone(inputs['tokens'])
