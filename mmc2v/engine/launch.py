@@ -10,6 +10,8 @@ from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmc2v.installed import config_file
+
 
 def common_parser(description: str) -> argparse.ArgumentParser:
     """Return a parser of what training and testing have in common with MMAction2's scripts."""
@@ -31,6 +33,7 @@ def common_parser(description: str) -> argparse.ArgumentParser:
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and apply the options that training and testing have in common."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    args.config = config_file(args.config)
     config = Config.fromfile(args.config)
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)
