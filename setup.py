@@ -23,6 +23,8 @@ class build_py_with_mim(build_py):  # noqa: N801  (the name of a command)
 
     def run(self):
         """Build, then add mmc2v/.mim."""
+        if not self.editable_mode:  # what an earlier build left must not come along
+            shutil.rmtree(Path(self.build_lib) / 'mmc2v', ignore_errors=True)
         super().run()
         if self.editable_mode:
             self._link(ROOT / 'mmc2v' / '.mim')
