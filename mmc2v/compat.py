@@ -28,7 +28,7 @@ def require_packages() -> None:
     """
     wanted: list[str] = []
     if not all(importlib.util.find_spec(name) for name in ('mmcv', 'mmengine')):
-        wanted += ["'mmcv-lite>=2.0.0rc4,<2.2'", "'mmengine>=0.10.4,<1'"]
+        wanted += ["'mmcv-lite>=2.0.1,<2.2'", "'mmengine>=0.10.4,<1'"]
     if importlib.util.find_spec('torchvision') is None:
         wanted += ['torchvision', f'torch=={importlib.metadata.version("torch")}']
     if importlib.util.find_spec('open_clip') is None:

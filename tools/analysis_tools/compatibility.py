@@ -13,7 +13,6 @@ import argparse
 import datetime
 import glob
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -52,7 +51,7 @@ ENVIRONMENTS = (
     Environment('3.10, refused', '3.10', refused='requires a different Python'),
     Environment('3.11, oldest', '3.11', (
         'torch==2.3.1', 'torchvision==0.18.1', 'numpy==1.26.4', 'mmengine==0.10.4',
-        'mmcv-lite==2.0.0rc4', 'mmaction2==1.1.0', 'open_clip_torch==2.29.0', 'av==17.0.0',
+        'mmcv-lite==2.0.1', 'mmaction2==1.1.0', 'open_clip_torch==2.29.0', 'av==17.0.0',
         'pillow==10.1.0', 'opencv-python==4.11.0.86', 'opencv-contrib-python==4.11.0.86',
         'filelock==3.9.0', 'safetensors==0.4.0', 'tqdm==4.60.0', 'matplotlib==3.7.0',
         'tensorboard==2.14.0', 'setuptools<81')),
@@ -174,20 +173,22 @@ def versions(python: str, log: Path) -> dict[str, str]:
     return found
 
 
-def table(rows: list[Row]) -> str:
-    """Lay the rows out for docs/compatibility.md."""
+def table(rows: list[Row]) -> dict[str, str]:
+    """Return the lines of a table: its head, and the row of every environment by its name."""
     steps = ('install', 'import', 'videos', 'models', 'training')
-    head = ('Python, releases', *SHOWN, *steps)
-    lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
+    head = ('Python, releases', *SHOWN, *steps, 'tried')
+    lines = {'head': '| ' + ' | '.join(head) + ' |', 'rule': '|' + '---|' * len(head)}
     for row in rows:
         cells = (row.environment.name, *(row.versions.get(name, '') for name in SHOWN),
-                 *(row.outcomes.get(step, '') for step in steps))
-        lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+                 *(row.outcomes.get(step, '') for step in steps), str(datetime.date.today()))
+        lines[row.environment.name] = '| ' + ' | '.join(cells) + ' |'
+    return lines
 
 
 def write(path: Path, rows: list[Row]) -> None:
-    """Replace the table in a page, and nothing else of it.
+    """Put rows into the table of a page, in the order of the environments.
+
+    Rows of environments that were not tried now stay as they are, with their date.
 
     Raises:
         ValueError: If the page does not mark the place.
@@ -195,9 +196,13 @@ def write(path: Path, rows: list[Row]) -> None:
     text = path.read_text()
     if BEGIN not in text or END not in text:
         raise ValueError(f"'{path}' does not hold the lines {BEGIN} and {END}")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    told = f'{datetime.date.today()}, {platform.system()} {platform.machine()}, no GPU used:'
-    path.write_text(f'{before}{BEGIN}\n{told}\n\n{table(rows)}\n{END}{after}')
+    before, rest = text.split(BEGIN)
+    old, after = rest.split(END)
+    known = {line.split('|')[1].strip(): line for line in old.splitlines() if line[:2] == '| '}
+    lines = {**known, **table(rows)}
+    order = ['head', 'rule', *(environment.name for environment in ENVIRONMENTS)]
+    path.write_text('\n'.join([before + BEGIN, *(lines[name] for name in order if name in lines),
+                               END + after]))
 
 
 def main() -> None:
@@ -209,12 +214,10 @@ def main() -> None:
                         help='one environment, may be given several times; default all of '
                         + '; '.join(environment.name for environment in ENVIRONMENTS))
     parser.add_argument('--write', type=Path, metavar='PAGE',
-                        help='put the table into this page; only with all environments')
+                        help='put the rows into the table of this page')
     parser.add_argument('--logs', type=Path, default=Path('work_dirs/compatibility'),
                         help='folder for what pip and the tests say; default %(default)s')
     args = parser.parse_args()
-    if args.write and args.only:
-        parser.error('--write needs the rows of all environments: leave --only out')
     args.logs.mkdir(parents=True, exist_ok=True)
     rows, absent = [], []
     with tempfile.TemporaryDirectory() as built:
@@ -237,11 +240,11 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 rows.append(try_in(environment, python, wheel, Path(folder), log))
             print(f'    {rows[-1].outcomes}', flush=True)
-    print(table(rows))
-    if absent:
-        sys.exit(f'error: not tried, because this machine has no such Python: {"; ".join(absent)}')
+    print('\n'.join(table(rows).values()))
     if args.write:
         write(args.write, rows)
+    if absent:
+        sys.exit(f'error: not tried, because this machine has no such Python: {"; ".join(absent)}')
     if not rows or any(row.failed for row in rows):
         sys.exit('error: some environments failed; the logs say why')
 
