@@ -73,7 +73,7 @@ def _evaluated(config: Config) -> dict[str, Any]:
     """Return what published figures depend on."""
     model = dict(config.get('model', {}))
     model.pop('pretrained', None)
-    train, test = (config.get(f'{split}_dataloader', {}).get('dataset', {})
+    train, test = ((config.get(f'{split}_dataloader') or {}).get('dataset', {})
                    for split in ('train', 'test'))
     return dict(model=model, train=train.get('ann_file'),
                 **{key: test.get(key) for key in ('type', 'ann_file', 'pipeline')})
