@@ -121,9 +121,10 @@ def main() -> dict[str, float]:
     metrics = runner.test()
     if is_main_process():
         if any(key.endswith('/R1') for key in metrics):  # and no recognizer's accuracy
-            protocol = runner.test_dataloader.dataset.metainfo.get('protocol')
-            is_same = published is not None and published.comparable_to(metrics, protocol)
-            print(format_table(metrics, published if is_same else None), flush=True)
+            protocol = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('protocol')
+            if published is not None and not published.comparable_to(metrics, protocol):
+                published = None
+            print(format_table(metrics, published), flush=True)
         if args.out is not None:
             args.out.parent.mkdir(parents=True, exist_ok=True)
             args.out.write_text(json.dumps(metrics, indent=1) + '\n')

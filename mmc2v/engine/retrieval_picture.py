@@ -45,7 +45,7 @@ class RetrievalPictureHook(Hook):
         frame_size (int): Side of a frame in the picture, in pixels. Defaults to 72.
 
     Raises:
-        ValueError: Before testing, if the data set has features instead of frames.
+        ValueError: At the first batch, if the data set has features instead of frames.
     """
 
     priority = 'LOW'

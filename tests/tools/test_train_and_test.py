@@ -151,13 +151,13 @@ Models:
                  '--cfg-options', 'default_hooks.logger=None']
     shown = []
     for name, options in (('whole', []), ('subset', ['test_dataloader.dataset.indices=8'])):
-        monkeypatch.setattr(sys, 'argv', [*arguments, f'experiment_name=paper-{name}', *options])
+        monkeypatch.setattr(sys, 'argv', [*arguments, f'experiment_name=figures-{name}', *options])
         golden.load_tool('test.py').main()
         shown.append(capsys.readouterr().out)
     assert "T2V, the paper's      12.3      45.6" in shown[0]
     assert "the paper's: arXiv 0000.00000, not measured here" in shown[0]
     assert '12.3' not in (tmp_path / 'metrics.json').read_text()
-    assert 'paper' not in shown[1]
+    assert "the paper's" not in shown[1]
 
 
 def test_two_processes_test_as_one_also_where_the_sampler_pads(tested, data):

@@ -172,7 +172,7 @@ def draw(images: np.ndarray, seen: Seen, caption: str, words: list[str], path: P
     panels += ['attention'] if seen.attention is not None else []
     panels += ['shares', 'words'] if seen.frame_share is not None else []
     width = max(9.0, 1.05 * count, 0.55 * len(words))
-    title = '\n'.join([*textwrap.wrap(f'"{caption}"', int(11 * width)),
+    title = '\n'.join([*textwrap.wrap(f'"{caption}"', int(9 * width)),
                        f'score of this pair: {seen.score:.2f} (1 is the most)'])
     heights = {'frames': 0.8 * width / count + 0.5, 'attention': 3.2, 'shares': 2.6, 'words': 2.6}
     figure, axes = plt.subplots(
