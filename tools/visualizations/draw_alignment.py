@@ -7,6 +7,7 @@ One PNG a video: its frames; which frames and differences each difference token 
 temporal transformer; which frames and which words each centre of the alignment block takes.
 """
 import argparse
+import textwrap
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -110,11 +111,39 @@ def look(model: nn.Module, inputs: dict[str, Tensor]) -> Seen:
     return Seen(attention, frame_share, coarse_share, word_share, agreement, score)
 
 
-def words_of(tokens: Tensor, mask: Tensor, tokenizer, end_token: Optional[int]) -> list[str]:
-    """Spell the valid tokens of one caption; the end token is '(end)'."""
+def words_of(tokens: Tensor, mask: Tensor, tokenizer,
+             end_token: Optional[int]) -> tuple[list[str], list[int]]:
+    """Spell the valid tokens of one caption.
+
+    Args:
+        tokens (Tensor): (1, L') token ids.
+        mask (Tensor): (1, L') bool, with L valid ones.
+        tokenizer: Of the config's Tokenize.
+        end_token (int, optional): Spelt '(end)'.
+
+    Returns:
+        tuple[list[str], list[int]]: The W words, and for each of the L tokens the index of the
+        word that it is a piece of.
+    """
     decode = getattr(tokenizer, 'tokenizer', tokenizer).decode
-    return ['(end)' if token == end_token else decode([token]).strip()
-            for token in tokens[0][mask[0]].tolist()]
+    pieces: list[int] = []
+    owners: list[int] = []
+    words: list[str] = []
+    for token in tokens[0][mask[0]].tolist():
+        if token == end_token:
+            spelt = [*decode(pieces).split(), '(end)']
+        else:
+            pieces.append(token)
+            spelt = decode(pieces).split()
+        words = spelt or ['']  # a piece of a letter may have no spelling yet
+        owners.append(len(words) - 1)
+    return words, owners
+
+
+def mean_over_words(shares: np.ndarray, owners: list[int]) -> np.ndarray:
+    """Average (L, K) shares of tokens over the pieces of each word; return (W, K)."""
+    return np.stack([shares[np.equal(owners, word)].mean(axis=0)
+                     for word in dict.fromkeys(owners)])
 
 
 def _heat(axes: Axes, values: np.ndarray, rows: list[str], title: str,
@@ -135,7 +164,7 @@ def draw(images: np.ndarray, seen: Seen, caption: str, words: list[str], path: P
         images (np.ndarray): (T, H, W, 3) uint8 frames as the model sees them.
         seen (Seen): What was recorded.
         caption (str): The caption.
-        words (list[str]): Its L tokens.
+        words (list[str]): A name for each row of ``seen.word_share``.
         path (Path): PNG to write.
     """
     count = len(images)
@@ -143,23 +172,26 @@ def draw(images: np.ndarray, seen: Seen, caption: str, words: list[str], path: P
     panels += ['attention'] if seen.attention is not None else []
     panels += ['shares', 'words'] if seen.frame_share is not None else []
     width = max(9.0, 1.05 * count, 0.55 * len(words))
-    heights = {'frames': 0.7 * width / count + 0.7, 'attention': 3.2, 'shares': 2.6, 'words': 2.6}
+    title = '\n'.join([*textwrap.wrap(f'"{caption}"', int(9 * width)),
+                       f'score of this pair: {seen.score:.2f} (1 is the most)'])
+    heights = {'frames': 0.8 * width / count + 0.5, 'attention': 3.2, 'shares': 2.6, 'words': 2.6}
     figure, axes = plt.subplots(
-        len(panels), 1, figsize=(width, sum(heights[panel] for panel in panels) + 1.2),
+        len(panels), 1, figsize=(width, sum(heights[panel] for panel in panels)
+                                 + 0.7 + 0.2 * title.count('\n')),
         gridspec_kw=dict(height_ratios=[heights[panel] for panel in panels]),
         layout='constrained', squeeze=False)
     place = dict(zip(panels, axes[:, 0]))
-    figure.suptitle(f'"{caption}"\nscore of this pair: {seen.score:.2f} (1 is the most)',
-                    fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     _draw_frames(place['frames'], images, seen)
     if seen.attention is not None:
         _draw_attention(place['attention'], seen.attention)
     if seen.frame_share is not None:
         _draw_shares(place['shares'], seen)
         rows = [f'centre {k + 1}' for k in range(seen.word_share.shape[1])]
-        _heat(place['words'], seen.word_share.T, rows,
-              'Which words each shared centre takes (each column sums to 1)')
-        place['words'].set_xticks(range(len(words)), words, rotation=40, ha='right')
+        _heat(place['words'], seen.word_share.T, rows, 'Which words each shared centre takes (each '
+              'column sums to 1; mean over the pieces of a word)')
+        place['words'].set_xticks(range(len(words)), words, rotation=40, ha='right',
+                                  rotation_mode='anchor', parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     plt.close(figure)
@@ -174,6 +206,7 @@ def _draw_frames(axes: Axes, images: np.ndarray, seen: Seen) -> None:
     axes.set_ylim(-0.5 * height / width, 0.5 * height / width)
     axes.set_yticks([])
     axes.set_xticks(range(len(images)), [f'frame {i + 1}' for i in range(len(images))])
+    axes.tick_params(length=0)
     steps = len(images) if seen.attention is None else len(seen.attention) + 1
     axes.set_title('What the model sees, in order of time' + (
         '' if steps == len(images) else
@@ -190,7 +223,6 @@ def _draw_attention(axes: Axes, attention: np.ndarray) -> None:
           'What each difference attends to: frames (by number) and differences between them\n'
           '(each row sums to 1; mean over heads and layers)',
           extent=(-0.25, differences + 0.25, 0, differences))
-    axes.set_xlim(-0.5, differences + 0.5)  # frames stand under their pictures
     labels = [f'{i // 2 + 1}' if i % 2 == 0 else 'diff' for i in range(2 * differences + 1)]
     axes.set_xticks(np.arange(2 * differences + 1) / 2, labels, fontsize=8)
     axes.set_ylabel('difference')
@@ -198,16 +230,16 @@ def _draw_attention(axes: Axes, attention: np.ndarray) -> None:
 
 def _draw_shares(axes: Axes, seen: Seen) -> None:
     """Draw frames' shares, and beside them those of the coarse branch."""
-    rows = [f'centre {k + 1}, agreement {value:.2f}' for k, value in enumerate(seen.agreement)]
+    rows = [f'centre {k + 1} ({value:.2f})' for k, value in enumerate(seen.agreement)]
     count = len(seen.frame_share)
     shares, labels = seen.frame_share, [f'{i + 1}' for i in range(count)]
-    title = ('Which frames each shared centre takes (each column sums to 1); agreement: cosine of '
-             'what it\ngathers here and from the words')
+    title = ('Which frames each shared centre takes (each column sums to 1); in parentheses the '
+             'cosine\nof what it gathers here and from the words')
     if seen.coarse_share is not None:
-        gap = np.full((1, shares.shape[1]), np.nan)
-        shares = np.concatenate([shares, gap, seen.coarse_share])
-        labels += ['', *(f'{2 * i + 1}*' for i in range(len(seen.coarse_share)))]
-        title += '; * every second frame, mixed with differences'
+        shares = np.concatenate([shares, seen.coarse_share])
+        labels += [f'{2 * i + 1}*' for i in range(len(seen.coarse_share))]
+        axes.axvline(count - 0.5, color='white', linewidth=4)
+        title += '; * every second frame, after the local branch'
     _heat(axes, shares.T, rows, title)
     axes.set_xticks(range(len(labels)), labels)
 
@@ -242,9 +274,13 @@ def main() -> None:
         valid = item['inputs']['frame_mask']
         images = item['inputs']['frames'][valid].permute(0, 2, 3, 1).numpy()
         mask = model.text_backbone(inputs['tokens']).word_mask
+        words, owners = words_of(inputs['tokens'], mask, tokenizer,
+                                 model.text_backbone.convention.end_token)
+        seen = look(model, inputs)
+        if seen.word_share is not None:
+            seen = seen._replace(word_share=mean_over_words(seen.word_share, owners))
         path = args.out / f'{Path(video).stem}.png'
-        draw(images, look(model, inputs), caption, words_of(
-            inputs['tokens'], mask, tokenizer, model.text_backbone.convention.end_token), path)
+        draw(images, seen, caption, words, path)
         print(path)
 
 
