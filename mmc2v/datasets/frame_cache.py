@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,7 @@ from PIL import Image
 from mmc2v.annotations import read_json_object
 
 from .transforms import BACKENDS, ResizeCenterCrop, SampleGridFrames, VideoDecodeError
-from .transforms.sampling import choose_grid_frames, grid_to_frames
+from .transforms.sampling import choose_grid_frames, grid_size, grid_to_frames
 
 RECORD = 'cache.json'
 VERSION = 1
@@ -64,10 +65,10 @@ class CacheSettings:
         Returns:
             np.ndarray: Ascending frame numbers.
         """
-        grid = grid_to_frames(times, min(duration, self.max_duration or float('inf')), self.fps)
-        kept = [choose_grid_frames(len(grid), number, self.divisor)
+        size = grid_size(min(duration, self.max_duration or float('inf')), self.fps)
+        kept = [choose_grid_frames(size, number, self.divisor)
                 for number in (self.num_frames, self.candidates)]
-        return np.unique(grid[np.concatenate(kept)])
+        return np.unique(grid_to_frames(times, np.concatenate(kept), self.fps))
 
 
 def settings_of(transforms: Sequence[Any], **kwargs) -> CacheSettings:
@@ -164,10 +165,11 @@ def cache_video(source: str, target: str, settings: CacheSettings) -> Optional[s
     partial = f'{target}.partial'
     os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
-        reader = BACKENDS['pyav'](source)
-        numbers = settings.choose(reader.times, reader.duration)
+        with closing(BACKENDS['pyav'](source)) as reader:
+            numbers = settings.choose(reader.times, reader.duration)
+            frames = reader.read(numbers.tolist())
         resize = ResizeCenterCrop(settings.size, settings.interpolation, settings.keep_ratio)
-        images = resize.transform(dict(imgs=reader.read(numbers.tolist())))['imgs']
+        images = resize.transform(dict(imgs=frames))['imgs']
         _write(partial, images, reader.times[numbers], reader.duration, settings)
         reason = None
     except VideoDecodeError as error:

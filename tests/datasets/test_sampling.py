@@ -8,6 +8,7 @@ from mmc2v.datasets.transforms import (
     OpenVideo,
     SampleGridFrames,
     choose_grid_frames,
+    grid_size,
     grid_to_frames,
 )
 
@@ -20,6 +21,28 @@ def test_published_indices():
     assert len(choose_grid_frames(23, 12, divisor=2)) == 11
     assert choose_grid_frames(12, 12).tolist() == list(range(12))
     assert choose_grid_frames(1, 12, divisor=2).tolist() == [0]  # 1 // 2 is no frame at all
+
+
+def test_only_what_is_wanted_is_computed():
+    """The grid of a thousand years has 1.6e11 instants, which no machine holds."""
+    thousand_years = 1000 * 365.25 * 24 * 3600
+    chosen = choose_grid_frames(grid_size(thousand_years), 12, divisor=2)
+    assert len(chosen) == 12
+    assert (chosen[0], chosen[-1]) == (0, grid_size(thousand_years) - 1)
+    sampled = SampleGridFrames(12).transform(dict(
+        frame_times=np.array([0.0, 0.2, thousand_years]), duration=thousand_years))
+    assert sampled['frame_inds'][:11].tolist() == [0, *[1] * 10]
+
+
+@pytest.mark.parametrize('divisor', [1, 2, 3, 7])
+def test_indices_are_those_of_linspace(divisor):
+    for size in range(1, 700):
+        count = max(1, size // divisor)
+        thinned = np.linspace(0, size - 1, count, dtype=int)
+        for num_frames in (1, 8, 12, 64):
+            expected = thinned if count <= num_frames else thinned[
+                np.linspace(0, count - 1, num_frames, dtype=int)]
+            assert choose_grid_frames(size, num_frames, divisor).tolist() == expected.tolist()
 
 
 def naive(num_grid_frames, num_frames, divisor):
@@ -97,9 +120,9 @@ def test_frames_are_those_of_a_5_fps_extraction(rate, tmp_path):
     random_video(path, num_frames=100, fps=Fraction(rate))
     extracted = extract_at_5_fps(path)
     results = OpenVideo().transform(dict(filename=str(path)))
-    grid = grid_to_frames(results['frame_times'], results['duration'])
-    assert len(grid) == round(5 * 100 / float(Fraction(rate)))
-    results['frame_inds'] = grid
+    size = grid_size(results['duration'])
+    assert size == round(5 * 100 / float(Fraction(rate)))
+    results['frame_inds'] = grid_to_frames(results['frame_times'], np.arange(size))
     ours = DecodeFrames().transform(results)['imgs']
     assert len(extracted) in (len(ours), len(ours) + 1)  # the filter may repeat the last frame
     for number, (mine, theirs) in enumerate(zip(ours, extracted)):
@@ -109,7 +132,7 @@ def test_frames_are_those_of_a_5_fps_extraction(rate, tmp_path):
 def test_grid_on_irregular_timestamps():
     times = np.array([0.0, 0.19, 0.2002, 0.7, 0.8])
     # shown at 0, .2, .4, .6, .8: 0.2002 comes after 0.2, and 0.7 is not shown yet at 0.6
-    assert grid_to_frames(times, 1.0).tolist() == [0, 1, 2, 2, 4]
+    assert grid_to_frames(times, np.arange(grid_size(1.0))).tolist() == [0, 1, 2, 2, 4]
 
 
 def test_short_clip_keeps_all_frames_and_says_how_many_the_model_takes():

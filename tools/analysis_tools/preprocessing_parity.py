@@ -23,6 +23,7 @@ from mmc2v.datasets.transforms import (
     BACKENDS,
     ResizeCenterCrop,
     choose_grid_frames,
+    grid_size,
     grid_to_frames,
 )
 from mmc2v.models import CLIPVisionTower, RetrievalDataPreprocessor
@@ -34,8 +35,8 @@ ARCH = 'ViT-B-32-quickgelu'
 def decoded_frames(path: str, num_frames: int) -> list[np.ndarray]:
     """Return the frames that evaluation samples, (H, W, 3) uint8."""
     reader = BACKENDS['pyav'](path)
-    grid = grid_to_frames(reader.times, reader.duration)
-    return reader.read(grid[choose_grid_frames(len(grid), num_frames)])
+    grid = choose_grid_frames(grid_size(reader.duration), num_frames)
+    return reader.read(grid_to_frames(reader.times, grid))
 
 
 def jpeg_round_trip(path: str, num_frames: int) -> list[np.ndarray]:
@@ -44,8 +45,8 @@ def jpeg_round_trip(path: str, num_frames: int) -> list[np.ndarray]:
     The encoder gets the decoder's planes, as in ffmpeg, without a way over RGB.
     """
     reader = BACKENDS['pyav'](path)
-    grid = grid_to_frames(reader.times, reader.duration)
-    wanted = set(grid[choose_grid_frames(len(grid), num_frames)].tolist())
+    grid = choose_grid_frames(grid_size(reader.duration), num_frames)
+    wanted = set(grid_to_frames(reader.times, grid).tolist())
     images = []
     with av.open(path) as container:
         for index, frame in enumerate(container.decode(video=0)):

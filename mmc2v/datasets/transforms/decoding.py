@@ -2,7 +2,6 @@
 
 F frames in the file, T frames sampled.
 """
-import importlib.util
 from typing import Optional
 
 import numpy as np
@@ -11,12 +10,10 @@ from mmcv.transforms import BaseTransform
 from mmc2v.registry import TRANSFORMS
 
 from .decord_reader import DecordReader
+from .pyav_reader import PyAVReader
 from .video_reader import VideoReader
 
-BACKENDS: dict[str, type[VideoReader]] = {'decord': DecordReader}
-if importlib.util.find_spec('av') is not None:
-    from .pyav_reader import PyAVReader
-    BACKENDS['pyav'] = PyAVReader
+BACKENDS: dict[str, type[VideoReader]] = {'decord': DecordReader, 'pyav': PyAVReader}
 
 
 @TRANSFORMS.register_module()
@@ -27,8 +24,7 @@ class OpenVideo(BaseTransform):
     (seconds), total_frames, start_index (the latter two for MMAction2's sampling transforms).
 
     Args:
-        backend (str, optional): One of ``BACKENDS``. Defaults to 'pyav' where PyAV is installed,
-            else 'decord'.
+        backend (str): One of ``BACKENDS``. Defaults to 'pyav'.
         tolerant (bool): For training on damaged files: frames that cannot be decoded are filled
             from the nearest that can, and the data sample says so. By default damage raises.
         max_filled (float): Share in (0, 1) of the frames of an item that ``tolerant`` may fill;
@@ -39,12 +35,10 @@ class OpenVideo(BaseTransform):
             is outside its range.
     """
 
-    def __init__(self, backend: Optional[str] = None, tolerant: bool = False,
+    def __init__(self, backend: str = 'pyav', tolerant: bool = False,
                  max_filled: float = 0.5) -> None:
-        backend = backend or ('pyav' if 'pyav' in BACKENDS else 'decord')
         if backend not in BACKENDS:
-            raise ValueError(f"backend='{backend}' is none of {sorted(BACKENDS)}; 'pyav' needs "
-                             '`pip install av`')
+            raise ValueError(f"backend='{backend}' is none of {sorted(BACKENDS)}")
         if not 0 < max_filled < 1:
             raise ValueError(f'max_filled must lie in (0, 1), got {max_filled}')
         if tolerant and backend == 'decord':
@@ -79,7 +73,10 @@ class DecodeFrames(BaseTransform):
     def transform(self, results: dict) -> Optional[dict]:
         """Decode ``results['frame_inds']``."""
         reader = results.pop('video_reader')
-        results['imgs'] = reader.read(np.asarray(results['frame_inds']).reshape(-1).tolist())
+        try:
+            results['imgs'] = reader.read(np.asarray(results['frame_inds']).reshape(-1).tolist())
+        finally:
+            reader.close()
         results['original_shape'] = results['img_shape'] = results['imgs'][0].shape[:2]
         if reader.damage is not None:
             results['damage'] = reader.damage

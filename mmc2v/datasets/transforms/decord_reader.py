@@ -4,6 +4,7 @@ from typing import Optional
 
 import numpy as np
 
+from .video_index import address_of, open_container
 from .video_reader import VideoDecodeError, first_line
 
 
@@ -28,7 +29,8 @@ class DecordReader:
         decord.logging.set_level(decord.logging.FATAL)  # what it prints comes as an error as well
         self.path = path
         try:
-            self._reader = decord.VideoReader(path, num_threads=1)
+            open_container(path).close()  # refuses what decord would open besides videos
+            self._reader = decord.VideoReader(address_of(path), num_threads=1)
             shown = self._reader.get_frame_timestamp(range(len(self._reader)))
         except Exception as error:  # decord raises what its C++ side threw, of several types
             raise VideoDecodeError(path, first_line(error)) from error
@@ -55,3 +57,7 @@ class DecordReader:
         """See :class:`VideoReader`."""
         for start in range(0, len(self.times), 16):
             self.read(range(start, min(start + 16, len(self.times))))
+
+    def close(self) -> None:
+        """See :class:`VideoReader`."""
+        self._reader = None

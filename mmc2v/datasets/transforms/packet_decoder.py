@@ -7,7 +7,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .video_index import VideoIndex, is_whole_jpeg
+from .video_index import VideoIndex, is_whole_jpeg, open_container
 
 # The decoder refuses what it would otherwise conceal.
 _OPTIONS = {'err_detect': 'explode'}
@@ -29,15 +29,36 @@ class PacketDecoder:
     """
 
     def __init__(self, stream: av.VideoStream, index: VideoIndex) -> None:
-        self._context = stream.codec_context
         self._index = index
         self._reformatter = VideoReformatter()
-        self._is_jpeg = self._context.codec.canonical_name == 'mjpeg'
+        self._is_jpeg = stream.codec_context.codec.canonical_name == 'mjpeg'
         self.position = 0
+        self._again: Optional[av.container.InputContainer] = None
+        self._was_used = False
+        self._prepare(stream)
+
+    def _prepare(self, stream: av.VideoStream) -> None:
+        self._context = stream.codec_context
         self._context.thread_count = 1  # workers are the parallelism
         self._context.options = dict(_OPTIONS)
         # Opened before anything is skipped: some decoders read what to skip at opening alone.
         self._context.open(strict=False)
+
+    def _forget(self) -> None:
+        """Let the decoder begin anew, without a frame of an earlier pass to refer to."""
+        if self._index.flushes or not self._was_used:
+            self._context.flush_buffers()
+        else:
+            self.close()
+            self._again = open_container(self._index.path)
+            self._prepare(self._again.streams[self._index.stream_index])
+        self._was_used = True
+
+    def close(self) -> None:
+        """Let go of what was opened here."""
+        if self._again is not None:
+            self._again.close()
+            self._again = None
 
     def frames(self, start: int, stop: int, targets: Optional[set[int]] = None,
                 ) -> Iterator[av.VideoFrame]:
@@ -56,8 +77,8 @@ class PacketDecoder:
             av.FFmpegError: If the decoder finds a fault.
             DamageError: If demuxer or decoder call something corrupt that others may refer to.
         """
+        self._forget()
         context = self._context
-        context.flush_buffers()
         first_pts: Optional[int] = None
         for position, packet in enumerate(self._index.read(start, stop), start):
             self.position = position

@@ -14,8 +14,8 @@ from .video_index import VideoIndex, index_by_decoding, index_packets, open_vide
 from .video_reader import VideoDecodeError, first_line
 
 # What PyAV raises on files that are none
-_UNREADABLE = (av.FFmpegError, DamageError, ValueError, EOFError, IndexError, ArithmeticError,
-               MemoryError)
+_UNREADABLE = (av.FFmpegError, OSError, DamageError, ValueError, EOFError, IndexError,
+               ArithmeticError, MemoryError)
 
 
 class PyAVReader:
@@ -41,19 +41,47 @@ class PyAVReader:
         self.path = path
         self.damage: Optional[str] = None
         self._max_filled = max_filled
+        self._container: Optional[av.container.InputContainer] = None
+        self._decoder: Optional[PacketDecoder] = None
         try:
             self._container, self._stream = open_video(path)
             self._index = self._make_index()
+            self._check_index()
         except _UNREADABLE as error:
+            self.close()
             raise VideoDecodeError(path, first_line(error)) from error
-        if len(self._index.times) == 0:
-            raise VideoDecodeError(path, 'there is no video frame in it')
+        except BaseException:
+            self.close()
+            raise
         self.times = self._index.times
         self.duration = self._index.duration
+
+    def _check_index(self) -> None:
+        """Refuse what lacks more than may be filled.
+
+        Raises:
+            VideoDecodeError: If it does.
+        """
+        if len(self._index.times) == 0:
+            raise VideoDecodeError(self.path, 'there is no video frame in it')
         if self._index.damage:
-            if self._index.missing_share > max_filled:
-                raise VideoDecodeError(path, self._index.damage)
+            if self._index.missing_share > self._max_filled:
+                raise VideoDecodeError(self.path, self._index.damage)
             self.damage = self._index.damage
+
+    def close(self) -> None:
+        """See :class:`VideoReader`. Containers and streams refer to each other, so that without it
+        their memory and descriptors stay until the garbage collector comes.
+        """
+        if self._decoder is not None:
+            self._decoder.close()
+        if self._container is not None:
+            self._container.close()
+        self._decoder = self._container = self._stream = self._index = None
+
+    def __del__(self) -> None:
+        """Close what nobody closed."""
+        self.close()
 
     def _make_index(self) -> VideoIndex:
         index = index_packets(self._container, self._stream)
@@ -61,9 +89,14 @@ class PyAVReader:
         if index.by_order:
             self._index = index
             frames = self._salvage() if self._max_filled else self._decoder.frames(
-                0, len(index.packets))
-            index_by_decoding(index, self._stream,
-                              (frame for _, frame in self._numbered(frames)))
+                index.start, len(index.packets))
+            with self._decoder.complaints() as said:
+                index_by_decoding(index, self._stream,
+                                  (frame for _, frame in self._numbered(frames)))
+            if said:  # it conceals a fault
+                if not self._max_filled:
+                    raise DamageError(f'the decoder says: {said[0]}')
+                self.damage = f'the decoder says: {said[0]}'
         return index
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
@@ -133,7 +166,7 @@ class PyAVReader:
 
     def _from_start(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decode everything."""
-        return self._numbered(self._decoder.frames(0, len(self._index.packets)))
+        return self._numbered(self._decoder.frames(self._index.start, len(self._index.packets)))
 
     def _numbered(self, frames: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Number all frames of the file by time, or by order where times do not tell them."""
@@ -159,7 +192,7 @@ class PyAVReader:
 
     def _salvage(self) -> Iterator[av.VideoFrame]:
         """Decode all groups of pictures, each up to its first fault."""
-        start, first_pts = 0, None
+        start, first_pts = self._index.start, None
         while start < len(self._index.packets):
             try:
                 for frame in self._decoder.frames(start, len(self._index.packets)):

@@ -24,31 +24,47 @@ def choose_grid_frames(num_grid_frames: int, num_frames: int, divisor: int = 1,
     Returns:
         np.ndarray: Ascending grid indices, T or fewer, int64.
     """
-    thinned = np.linspace(0, num_grid_frames - 1, max(1, num_grid_frames // divisor), dtype=int)
-    if len(thinned) <= num_frames:
-        return thinned
-    chosen = np.linspace(0, len(thinned) - 1, num_frames, dtype=int)
-    if rng is not None and num_frames > 2:
+    thinned = max(1, num_grid_frames // divisor)
+    chosen = np.arange(thinned) if thinned <= num_frames else np.linspace(
+        0, thinned - 1, num_frames, dtype=int)
+    if rng is not None and 2 < num_frames < thinned:
         half_gap = (chosen[1] - chosen[0]) // 2
         if half_gap > 2:
             chosen[1:-1] += rng.integers(-half_gap, half_gap, num_frames - 2)
-    return thinned[chosen]
+    return _elements_of_linspace(num_grid_frames - 1, thinned, chosen)
 
 
-def grid_to_frames(times: np.ndarray, duration: float, fps: float = 5.0) -> np.ndarray:
-    """Find the frame that is shown at each instant of a regular grid.
+def _elements_of_linspace(stop: int, count: int, wanted: np.ndarray) -> np.ndarray:
+    """Return ``np.linspace(0, stop, count, dtype=int)[wanted]`` without making the whole."""
+    elements = np.floor(wanted * (stop / max(1, count - 1))).astype(np.int64)
+    elements[wanted == count - 1] = stop if count > 1 else 0  # linspace ends exactly there
+    return elements
+
+
+def grid_size(duration: float, fps: float = 5.0) -> int:
+    """Return F, the number of frames that extracting at ``fps`` writes: at least 1.
+
+    Args:
+        duration (float): Seconds from the first frame to the end of the last.
+        fps (float): Grid instants a second. Defaults to 5.
+    """
+    return max(1, round(duration * fps))
+
+
+def grid_to_frames(times: np.ndarray, grid: np.ndarray, fps: float = 5.0) -> np.ndarray:
+    """Find the frames that are shown at instants of a regular grid.
 
     This is what extracting at that rate writes to files, without the files.
 
     Args:
         times (np.ndarray): Seconds at which frames are first shown, from 0, ascending.
-        duration (float): Seconds from the first frame to the end of the last.
+        grid (np.ndarray): (T,) indices of grid frames, k for the instant k / fps.
         fps (float): Grid instants a second. Defaults to 5.
 
     Returns:
-        np.ndarray: (F,) frame indices, F = round(duration * fps), at least 1.
+        np.ndarray: (T,) frame indices.
     """
-    instants = np.arange(max(1, round(duration * fps))) / fps
+    instants = grid / fps
     # Decoders give times as float32. The allowance stays far below the 0.2 ms by which the frames
     # of 29.97 fps miss the instants.
     allowance = 1e-5 + 2e-7 * instants
@@ -92,12 +108,12 @@ class SampleGridFrames(BaseTransform):
         if self.jitter and 'rng' not in results:
             raise ValueError('jitter=True is for training; the data set is in test_mode')
         duration = min(results['duration'], self.max_duration or float('inf'))
-        grid = grid_to_frames(results['frame_times'], duration, self.fps)
-        chosen = choose_grid_frames(len(grid), self.num_frames, self.divisor,
+        chosen = choose_grid_frames(grid_size(duration, self.fps), self.num_frames, self.divisor,
                                     results['rng'] if self.jitter else None)
         if self.fill and len(chosen) < self.num_frames:
             chosen = chosen[np.arange(self.num_frames) * len(chosen) // self.num_frames]
-        results.update(frame_inds=grid[chosen], clip_len=self.num_frames, num_clips=1,
+        frames = grid_to_frames(results['frame_times'], chosen, self.fps)
+        results.update(frame_inds=frames, clip_len=self.num_frames, num_clips=1,
                        frame_interval=None)
         return results
 

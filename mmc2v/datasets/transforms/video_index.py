@@ -2,9 +2,13 @@
 
 F frames, P packets in the order of decoding.
 """
+import os
+import stat
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from typing import Optional
 
 import av
@@ -15,25 +19,48 @@ from .video_reader import first_line
 # Codecs whose frames are known by the time of their packet, one for one.
 _ONE_FRAME_A_PACKET = {'av1', 'h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp9'}
 _INTRA_ONLY = {'mjpeg'}
+# Containers of videos, by FFmpeg's names: no playlists, scripts, numbered images, texts or devices.
+_FORMATS = ('asf', 'avi', 'dv', 'flv', 'gif', 'h264', 'hevc', 'ivf', 'live_flv', 'm4v', 'matroska', 'mjpeg',
+            'mov', 'mp4', 'mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm', 'vc1', 'webm',
+            'wtv', 'yuv4mpegpipe')
+_PROTOCOL = 'file:'
+# Seconds between two frames, beyond which a time is damaged rather than the recording slow.
+_MAX_GAP = 24 * 3600
 # Compressed bytes that a reader keeps; of larger files it reads what it needs a second time.
 _MAX_HELD_BYTES = 256 * 2 ** 20
 
 
 def open_container(path: str) -> av.container.InputContainer:
-    """Open a media file, whatever the encoding of its metadata.
+    """Open a video file, and nothing else that FFmpeg would open.
 
-    Before PyAV 19 bytes that are no UTF-8 in a title would otherwise be an error; since then they
-    never are, and the argument is gone.
+    A name may look like a URL or a pattern of images, and a file of any name may be a playlist or a
+    script that opens other files and connections. So only regular files are opened, by the protocol
+    of files, and only in formats that hold videos themselves.
+
+    Before PyAV 19 bytes that are no UTF-8 in a title would be an error; since then they never are,
+    and the argument is gone.
 
     Args:
         path (str): The file.
 
     Raises:
-        av.FFmpegError: If it is no media file.
+        FileNotFoundError: If there is none.
+        ValueError: If it is no regular file, such as a folder or a pipe.
+        av.FFmpegError: If it is no video file.
     """
-    if int(av.__version__.split('.')[0]) < 19:
-        return av.open(path, metadata_errors='ignore')
-    return av.open(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError('it is no regular file')
+    options = {'protocol_whitelist': 'file', 'format_whitelist': ','.join(_FORMATS)}
+    errors = {'metadata_errors': 'ignore'} if int(av.__version__.split('.')[0]) < 19 else {}
+    try:
+        return av.open(address_of(path), container_options=options, **errors)
+    except av.ArgumentError as error:
+        raise ValueError('it is of no format of videos that is read here') from error
+
+
+def address_of(path: str) -> str:
+    """Return what FFmpeg takes for this file whatever its name looks like."""
+    return _PROTOCOL + os.path.abspath(path)
 
 
 def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
@@ -61,6 +88,8 @@ class VideoIndex:
         pts (list[int]): (F,) presentation times, ascending, in units of the stream.
         times (np.ndarray): (F,) seconds at which frames are first shown, from 0.
         duration (float): Seconds from the first frame to the end of the last.
+        start (int): Packet at which decoding can begin: the first keyframe.
+        flushes (bool): The decoder forgets everything where it is told to.
         by_order (bool): Frames cannot be told by time; ``pts`` and ``positions`` mean nothing.
         timeless (bool): The container has no times of its own (avi).
         missing_share (float): Share of the declared packets that is not there.
@@ -75,6 +104,8 @@ class VideoIndex:
     pts: list[int] = field(default_factory=list)
     times: np.ndarray = field(default_factory=lambda: np.zeros(0))
     duration: float = 0.0
+    start: int = 0
+    flushes: bool = True
     by_order: bool = False
     timeless: bool = False
     missing_share: float = 0.0
@@ -84,20 +115,23 @@ class VideoIndex:
         """Return the packet from which decoding yields a frame: a keyframe not after it."""
         before = [position for position, pts in self.keys
                   if position <= self.positions[number] and pts <= self.pts[number]]
-        return before[-1] if before else 0
+        return before[-1] if before else self.start
 
     def next_key(self, position: int) -> tuple[int, int]:
         """Return position and pts of the first keyframe after a packet; P where there is none."""
-        return next((key for key in self.keys if key[0] > position), (len(self.packets), 0))
+        number = bisect_right(self.keys, position, key=itemgetter(0))
+        return self.keys[number] if number < len(self.keys) else (len(self.packets), 0)
 
     def read(self, start: int, stop: int) -> Iterator[av.Packet]:
         """Yield packets, from the file where they are not held."""
-        held = self.packets[start:stop]
-        if None not in held:
-            yield from held
-            return
-        with open_container(self.path) as container:
-            yield from islice(_demux(container, container.streams[self.stream_index]), start, stop)
+        for position in range(start, min(stop, len(self.packets))):
+            packet = self.packets[position]
+            if packet is None:
+                with open_container(self.path) as container:
+                    stream = container.streams[self.stream_index]
+                    yield from islice(_demux(container, stream), position, stop)
+                return
+            yield packet
 
     def hold(self, runs: Sequence[tuple[int, int]]) -> None:
         """Read what a large file has in some runs of packets, in one pass."""
@@ -143,16 +177,19 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
     Returns:
         VideoIndex: Without ``times`` where ``by_order`` is set.
     """
-    index = VideoIndex(container.name, stream.index)
+    index = VideoIndex(container.name.removeprefix(_PROTOCOL), stream.index)
     held, reason = 0, None
+    first_key: Optional[int] = None
     shown: dict[Optional[int], int] = {}  # pts -> position
     durations: list[tuple[Optional[int], int]] = []
     try:
         for position, packet in enumerate(_demux(container, stream)):
             held += packet.size
             index.packets.append(packet)
-            if packet.is_keyframe and packet.pts is not None:
-                index.keys.append((position, packet.pts))
+            if packet.is_keyframe:
+                first_key = position if first_key is None else first_key
+                if packet.pts is not None:
+                    index.keys.append((position, packet.pts))
             if not packet.is_discard:  # cut off by an edit list
                 shown[packet.pts] = position
                 durations.append((packet.pts, packet.duration or 0))
@@ -161,6 +198,8 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
     if held > _MAX_HELD_BYTES:
         index.packets = [None] * len(index.packets)
     codec = stream.codec_context.codec.canonical_name
+    index.start = first_key or 0
+    index.flushes = codec in _ONE_FRAME_A_PACKET
     index.timeless = container.format.name == 'avi'
     index.by_order = (None in shown or len(shown) < len(durations)
                       or codec not in _ONE_FRAME_A_PACKET
@@ -176,6 +215,9 @@ def _set_times(index: VideoIndex, pts: Sequence[int], last_duration: Optional[in
                stream: av.VideoStream) -> None:
     seconds = np.asarray(pts, dtype=np.float64) * float(stream.time_base)
     index.times = seconds - seconds[0]
+    gap = float(np.diff(seconds, append=seconds[-1]).max())
+    if gap > _MAX_GAP or not np.isfinite(seconds).all():
+        raise ValueError(f'its times are damaged: two frames are {gap:.0f} s apart')
     last = float((last_duration or 0) * stream.time_base)
     if last <= 0:  # not all files say how long the last frame is shown
         gaps = np.diff(seconds)
@@ -230,6 +272,9 @@ def _note_missing(index: VideoIndex, container: av.container.InputContainer,
         expected += int(np.round(gaps / np.median(gaps) - 1).sum())
     if index.timeless and 0 < stream.frames < found:  # times are counted, so all may be wrong
         expected = stream.frames
+    if index.start:  # nothing before can be decoded
+        found = min(found, expected) - index.start
+        reason = reason or 'it does not begin with a keyframe'
     if found != expected or reason is not None:
         index.missing_share = abs(1 - found / max(1, expected))
         index.damage = f'{found} of {expected} video packets are there' + (

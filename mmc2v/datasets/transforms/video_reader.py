@@ -53,6 +53,9 @@ class VideoReader(Protocol):
     def check(self) -> None:
         """Decode everything; raise VideoDecodeError if that is impossible."""
 
+    def close(self) -> None:
+        """Let go of the file and of the decoder's memory; nothing can be read afterwards."""
+
 
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, or its type."""
