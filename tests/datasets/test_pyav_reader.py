@@ -1,10 +1,15 @@
 """Every kind of file is read exactly as decoding from the beginning reads it."""
+import contextlib
+import gc
+import os
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 import torch
 
-from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
+from mmc2v.datasets.transforms import BACKENDS, DecodeFrames, OpenVideo, VideoDecodeError
 from mmc2v.datasets.transforms import video_index as video_index_module
 
 from .made_videos import images, sequential, write
@@ -230,3 +235,32 @@ def test_titles_of_any_encoding_are_no_obstacle(tmp_path):
     assert content.count(b'another') == 1
     path.write_bytes(content.replace(b'another', b'\xe9\xe8\xff\xfe\x80\x81\xc3'))
     assert len(BACKENDS['pyav'](str(path)).read([0, 9])) == 2
+
+
+def open_descriptors(path):
+    """Return how often this process has a file open."""
+    return sum(os.path.realpath(link) == path for link in Path('/proc/self/fd').iterdir())
+
+
+@pytest.mark.parametrize(('damage', 'tolerant'), [(False, False), (True, False), (True, True)])
+def test_files_are_closed_without_the_garbage_collector(damage, tolerant, tmp_path):
+    path = write(str(tmp_path / 'a.wmv'), codec='wmv2', options={'g': '10'})
+    if damage:
+        content = bytearray(Path(path).read_bytes())
+        content[len(content) // 2:len(content) // 2 + 400] = bytes(400)
+        Path(path).write_bytes(content)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            results = dict(filename=path)
+            with contextlib.suppress(VideoDecodeError):
+                results = OpenVideo(tolerant=tolerant).transform(results)
+                results['frame_inds'] = [0, 1, 55]
+                DecodeFrames().transform(results)
+            assert open_descriptors(path) == 0
+        reader = BACKENDS['pyav'](str(write(tmp_path / 'b.mp4', num_frames=5)))
+        del reader  # an error between opening and decoding
+        assert open_descriptors(str(tmp_path / 'b.mp4')) == 0
+    finally:
+        gc.enable()

@@ -20,9 +20,9 @@ from .video_reader import first_line
 _ONE_FRAME_A_PACKET = {'av1', 'h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp9'}
 _INTRA_ONLY = {'mjpeg'}
 # Containers of videos, by FFmpeg's names: no playlists, scripts, numbered images, texts or devices.
-_FORMATS = ('asf', 'avi', 'dv', 'flv', 'gif', 'h264', 'hevc', 'ivf', 'live_flv', 'm4v', 'matroska', 'mjpeg',
-            'mov', 'mp4', 'mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm', 'vc1', 'webm',
-            'wtv', 'yuv4mpegpipe')
+_FORMATS = ('asf', 'avi', 'dv', 'flv', 'gif', 'h264', 'hevc', 'ivf', 'live_flv', 'm4v', 'matroska',
+            'mjpeg', 'mov', 'mp4', 'mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm',
+            'vc1', 'webm', 'wtv', 'yuv4mpegpipe')
 _PROTOCOL = 'file:'
 # Seconds between two frames, beyond which a time is damaged rather than the recording slow.
 _MAX_GAP = 24 * 3600
