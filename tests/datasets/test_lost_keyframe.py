@@ -1,4 +1,4 @@
-"""A file whose first keyframe was lost is refused or filled, never read as frames of another time."""
+"""A file whose first keyframe was lost is refused or filled, not read as of another time."""
 import av
 import numpy as np
 import pytest
