@@ -2,10 +2,13 @@
 import argparse
 import json
 import os
+import posixpath
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mmc2v.annotations import read_json_object
 
 from .conversion import Conversion
 from .report import Published, count_split, print_report, shared_ids
@@ -105,7 +108,8 @@ def _match(conversion: Conversion, args: argparse.Namespace, extension: str,
         raise ValueError(f'--splits {absent[0]}: there are {list(conversion.splits)}')
     listed = [name for videos in conversion.splits.values() for name in videos]
     if args.videos is None:
-        files = {name: name if match_id(name) != name else name + extension for name in listed}
+        files = {name: name + extension if match_id(name) == posixpath.basename(name) else name
+                 for name in listed}
         refuse_shared_files(files)
     else:
         files = find_videos(args.videos, listed)
@@ -127,7 +131,7 @@ def _match(conversion: Conversion, args: argparse.Namespace, extension: str,
 def _refuse_other_content(out: Path, data_set: str, protocol: str) -> None:
     """Refuse a folder with annotations of something else, or with some that nobody knows of."""
     if (out / 'report.json').is_file():
-        found = json.loads((out / 'report.json').read_text())
+        found = read_json_object(str(out / 'report.json'))
         if (found.get('data_set'), found.get('protocol')) != (data_set, protocol):
             raise ValueError(f"'{out}' holds {found.get('data_set')} {found.get('protocol')}; give "
                              'every protocol a folder of its own by --out')
