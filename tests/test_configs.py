@@ -148,6 +148,7 @@ def test_absent_data_say_what_is_missing_and_how_to_get_it(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     for name, hint in (('clip2video_msrvtt', 'msrvtt.py --annotations'),
                        ('clip2video_lsmdc', 'lsmdc.py --annotations'),
+                       ('clip2video_custom', 'custom.py --captions'),
                        ('clip2video_moving_shapes', 'make_moving_shapes.py')):
         config = Config.fromfile(ROOT / 'configs' / f'{name}.py')
         with pytest.raises(FileNotFoundError, match=rf'(?s)data/.*does not exist.*{hint}'):
