@@ -1,4 +1,4 @@
-"""Prepare your own videos and captions.
+r"""Prepare your own videos and captions.
 
     python tools/dataset_converters/custom.py --captions captions.csv --videos data/custom/videos \
         --out data/custom
