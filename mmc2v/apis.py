@@ -4,7 +4,9 @@ Example:
     >>> model = init_model('configs/clip2video_msrvtt.py', 'msrvtt.pth')
     >>> embed_texts(model, ['a dog runs']) @ embed_videos(model, ['dog.mp4', 'cat.mp4']).T
 """
-from collections.abc import Sequence
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional, Union
 
@@ -35,19 +37,43 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
 
     Raises:
         ValueError: If there is no checkpoint and parameters would be random.
-        RuntimeError: If the checkpoint is not of the config's model.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the checkpoint is not of the config's model.
     """
     config = config if isinstance(config, Config) else Config.fromfile(config)
     init_default_scope(config.get('default_scope', 'mmaction'))
     model = MODELS.build(config.model)
     if checkpoint is not None:
-        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+        with checkpoint_errors(checkpoint):
+            load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     else:
         start_from_pretrained(model)
     model.cfg = config
     if bf16:
         use_bf16_weights(model)
     return model.to(device).eval()
+
+
+@contextmanager
+def checkpoint_errors(checkpoint: str) -> Iterator[None]:
+    """Say what is wrong with a checkpoint that is being loaded, whole or not at all.
+
+    Args:
+        checkpoint (str): The file, for the message.
+
+    Raises:
+        ValueError: If it is no checkpoint, or its parameters are not those of the model.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if 'state_dict' not in str(error):  # what torch says of a file that it did not write
+            raise ValueError(f"'{checkpoint}' is no checkpoint: {error}") from error
+        raise ValueError(f"'{checkpoint}' is not a checkpoint of this config's model; give the "
+                         f'config that it was trained with, or convert it first. {error}') \
+            from error
+    except (pickle.UnpicklingError, EOFError, KeyError) as error:
+        raise ValueError(f"'{checkpoint}' is no checkpoint: {error}") from error
 
 
 def use_bf16_weights(model: nn.Module) -> None:
@@ -125,13 +151,15 @@ def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -
 
 
 @torch.inference_mode()
-def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256) -> Tensor:
+def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256,
+                title: str = '') -> Tensor:
     """Embed sentences.
 
     Args:
         model (nn.Module): From :func:`init_model`.
         sentences (Sequence[str]): N sentences.
         batch_size (int): Sentences at a time. Defaults to 256.
+        title (str): Of a progress bar, which is shown where it takes long. Defaults to none.
 
     Returns:
         Tensor: (N, D) unit vectors, on the CPU.
@@ -144,4 +172,4 @@ def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 25
     item = pipeline(dict(captions=list(sentences)))
     inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
     return embed_by_length(lambda tokens: model.encode_text(tokens).cpu(), inputs['tokens'],
-                           getattr(model.data_preprocessor, 'pad_token', 0), batch_size)
+                           getattr(model.data_preprocessor, 'pad_token', 0), batch_size, title)
