@@ -67,13 +67,12 @@ def checkpoint_errors(checkpoint: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if 'state_dict' not in str(error):  # what torch says of a file that it did not write
-            raise ValueError(f"'{checkpoint}' is no checkpoint: {error}") from error
         raise ValueError(f"'{checkpoint}' is not a checkpoint of this config's model; give the "
                          f'config that it was trained with, or convert it first. {error}') \
             from error
-    except (pickle.UnpicklingError, EOFError, KeyError) as error:
-        raise ValueError(f"'{checkpoint}' is no checkpoint: {error}") from error
+    except (pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).split('\n')[0]
+        raise ValueError(f"'{checkpoint}' is no checkpoint: {reason}") from error
 
 
 def use_bf16_weights(model: nn.Module) -> None:

@@ -58,7 +58,7 @@ def non_negative_float(text: str) -> float:
     return value
 
 
-def words(text: str) -> str:
+def non_blank(text: str) -> str:
     """Return a text that is not blank."""
     if not text.strip():
         raise argparse.ArgumentTypeError('expected some words, got an empty text')

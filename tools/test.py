@@ -6,6 +6,8 @@
 The checkpoint may also stand in the config's load_from. Without any the model is evaluated as it
 starts from its CLIP weights (zero-shot), which is refused where a parameter would be random.
 """
+from __future__ import annotations
+
 import argparse
 import json
 from pathlib import Path
@@ -41,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_intermixed_args()  # options may stand between config and checkpoint
 
 
-def add_outputs(config: 'Config', args: argparse.Namespace) -> None:
+def add_outputs(config: Config, args: argparse.Namespace) -> None:
     """Add what the command line asks for to the evaluator and the hooks.
 
     Raises:

@@ -53,7 +53,8 @@ def _data(loader: DataLoader) -> str:
     videos, captions = (sum(getattr(dataset, count) for dataset in counted)
                         for count in ('num_videos', 'num_captions'))
     what = f'{videos} videos, {captions} captions' if counted else f'{len(loader.dataset)} items'
-    return f'{what}, {len(loader)} batches of {loader.batch_size or loader.batch_sampler.batch_size}'
+    batch_size = loader.batch_size or loader.batch_sampler.batch_size
+    return f'{what}, {len(loader)} batches of {batch_size}'
 
 
 def _model(model: nn.Module) -> Iterator[str]:
@@ -65,8 +66,7 @@ def _model(model: nn.Module) -> Iterator[str]:
 
 
 def _size(part: nn.Module) -> str:
-    """Count parameters in millions."""
-    count, trained = (sum(p.numel() for p in part.parameters() if p.requires_grad or not trainable)
-                      for trainable in (False, True))
-    share = '' if trained == count else f', {trained / 1e6:.2f} M of them trained'
-    return f'{count / 1e6:.2f} M parameters{share}'
+    """Count parameters."""
+    count = sum(parameter.numel() for parameter in part.parameters())
+    trained = sum(parameter.numel() for parameter in part.parameters() if parameter.requires_grad)
+    return f'{count:,} parameters' + ('' if trained == count else f', {trained:,} of them trained')

@@ -142,8 +142,10 @@ def run(description: str, data_set: str, extension: str,
     args = parse_args(description, protocols, sys.argv[1:])
     try:
         convert(args, data_set, extension, protocols[args.protocol], read)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    except Exception as error:
+        from mmc2v.user_errors import exit_with_message  # imports much, for the exception alone
+        exit_with_message(error)
+        raise
 
 
 def convert(args: argparse.Namespace, data_set: str, extension: str,

@@ -133,7 +133,7 @@ def test_standard_errors_and_ties(tool):
 
 
 def test_survey_rows_say_what_works_and_why_not():
-    survey = runpy.run_path(str(TOOLS / 'survey_towers.py'), run_name='tool')
+    survey = runpy.run_path(str(TOOLS / 'tower_trials.py'), run_name='tool')
     names = survey['mmaction_backbones']()
     assert {'ResNet', 'UniFormerV2', 'X3D', 'STGCN', 'ResNetTIN'} <= set(names)
     assert set(names) == {*survey['SMALL'], *survey['OTHER_INPUTS']}

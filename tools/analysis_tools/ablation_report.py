@@ -1,16 +1,28 @@
-"""The tables, the bounds and the picture of the ablation."""
+"""Write the tables, the bounds and the picture of the ablation anew from its finished runs.
+
+    python tools/analysis_tools/ablation_report.py work_dirs/ablation
+
+tools/analysis_tools/ablation.py does the same at its end; this trains nothing.
+"""
+from __future__ import annotations
+
 import datetime
+import json
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-import matplotlib
 import numpy as np
 
-from mmc2v.datasets.moving_events import KINDS, MovingEvents
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, run
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt
+if TYPE_CHECKING:
+    from matplotlib import pyplot as plt
+
+    from mmc2v.datasets.moving_events import MovingEvents
 
 VARIANTS = {
     'mean': 'mean pooling',
@@ -28,6 +40,40 @@ DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
 MARKERS = '<!-- results -->', '<!-- end of results -->'
 Figures = Mapping[str, float]
 Results = Mapping[tuple[str, int], Figures]  # of each variant and seed
+
+
+def read_figures(work_dir: Path) -> Figures:
+    """Return the figures of the last validation of a finished run."""
+    return json.loads((work_dir / 'best_and_last.json').read_text())['last']['metrics']
+
+
+def read_results(out: Path) -> Results:
+    """Return the figures of all finished runs of a folder.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = {}
+    for path in sorted(out.glob('*-seed*/best_and_last.json')):
+        name = re.fullmatch(r'(\w+)-seed(\d+)', path.parent.name)
+        if name and name[1] in VARIANTS:
+            found[name[1], int(name[2])] = read_figures(path.parent)
+    if not found:
+        raise ValueError(f"'{out}' holds no finished run of the ablation; train them by "
+                         'tools/analysis_tools/ablation.py')
+    return found
+
+
+def page_with_markers(path: Path) -> str:
+    """Return the text of the page that results go into, the markers alone where there is none.
+
+    Raises:
+        ValueError: If the page lacks the markers.
+    """
+    text = path.read_text() if path.is_file() else '\n'.join(MARKERS)
+    if any(marker not in text for marker in MARKERS):
+        raise ValueError(f"'{path}' must hold the lines {MARKERS}, between which results go")
+    return text
 
 
 def summary_line(figures: Figures) -> str:
@@ -84,6 +130,8 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
         results (Results): Figures of each variant and seed.
         spec (MovingEvents): What they were measured on.
     """
+    from mmc2v.datasets.moving_events import KINDS
+
     names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
     temporal = [kind for kind in KINDS if kind != 'static']
     lines = ['### Among all videos', '', *_table(
@@ -128,6 +176,13 @@ def bounds(results: Results, spec: MovingEvents, kinds: list[str]) -> list[str]:
 
 def picture(results: Results, path: Path) -> None:
     """Draw how well twins are told apart, and below it T2V R@1 with pair R@1 as outlines."""
+    import matplotlib
+
+    from mmc2v.datasets.moving_events import KINDS
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+
     names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
     figure, (above, below) = plt.subplots(2, 1, figsize=(12, 8.5), layout='constrained')
     temporal = [kind for kind in KINDS if kind != 'static']
@@ -155,6 +210,8 @@ def picture(results: Results, path: Path) -> None:
 def _bars(axes: plt.Axes, values: np.ndarray, number: int, count: int, label: str = '',
           outlines: Optional[np.ndarray] = None) -> None:
     """Draw the mean over seeds of one variant, (seeds, kinds), with its standard deviation."""
+    from matplotlib import pyplot as plt
+
     width = 0.9 / count
     place = np.arange(values.shape[1]) - 0.45 + width * (number + 0.5)
     if outlines is not None:
@@ -176,6 +233,8 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
     Raises:
         ValueError: If the file lacks the markers.
     """
+    from mmc2v.datasets.moving_events import MovingEvents
+
     spec = MovingEvents()
     seeds = sorted({seed for _, seed in results})
     image = path.with_suffix('.png')
@@ -185,9 +244,24 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
              'over seeds.', '', f'![twins told apart, and T2V R@1 by kind]({image.name})', '',
              *tables(results, spec),
              MARKERS[1]]
-    text = path.read_text() if path.is_file() else '\n'.join(MARKERS)
-    if any(marker not in text for marker in MARKERS):
-        raise ValueError(f'{path} must hold the lines {MARKERS}, between which results go')
+    text = page_with_markers(path)
     before, after = text.split(MARKERS[0])[0], text.split(MARKERS[1])[1]
     picture(results, image)
     path.write_text(before + '\n'.join(lines) + after)
+
+
+def main() -> None:
+    """Read the figures and write."""
+    parser = Parser(__doc__)
+    parser.add_argument('runs', type=Path, help='folder of the runs, --out of ablation.py')
+    parser.add_argument('--report', type=Path, help='file whose generated part is written anew; '
+                        'default docs/ablation.md',
+                        default=Path(__file__).resolve().parents[2] / 'docs' / 'ablation.md')
+    args = parser.parse_args()
+    results = read_results(args.runs)
+    write_report(results, args.report, datetime.date.today())
+    print(f'{len(results)} runs; written: {args.report}')
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,32 +1,26 @@
-"""Draw what CLIP2Video looks at: differences over time, and the centres that video and text share.
+r"""Draw what CLIP2Video looks at: differences over time, and the centres that video and text share.
 
-    python tools/visualizations/draw_alignment.py CONFIG CHECKPOINT A.mp4 B.mp4 --captions 'what A
-        shows' 'what B shows' --out FOLDER
+    python tools/visualizations/draw_alignment.py CONFIG CHECKPOINT A.mp4 B.mp4 \
+        --captions 'what A shows' 'what B shows' --out FOLDER
 
 One PNG a video: its frames; which frames and differences each difference token attends to in the
 temporal transformer; which frames and which words each centre of the alignment block takes.
 """
+from __future__ import annotations
+
 import argparse
+import sys
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
-import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
-
-# isort: split
-import matplotlib
 import numpy as np
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.dataset import Compose, pseudo_collate
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mmc2v.apis import init_model
-from mmc2v.registry import MODELS
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, add_cfg_options, non_blank, run
 
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch import Tensor, nn
 
 
 class Seen(NamedTuple):
@@ -56,6 +50,9 @@ class Seen(NamedTuple):
 
 def record_attention(transformer: nn.Module, tokens: Tensor, mask: Tensor) -> Tensor:
     """Run a temporal transformer; return (S, S) attention of one sequence, mean over layers."""
+    import torch
+    from torch import nn
+
     weights = []
 
     def capture(attention: nn.Module, inputs: tuple, options: dict) -> None:
@@ -74,12 +71,13 @@ def record_attention(transformer: nn.Module, tokens: Tensor, mask: Tensor) -> Te
 
 def gather(alignment: nn.Module, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return (S, K) shares of valid tokens and (K, D) unit residuals of one item."""
+    from torch.nn import functional as F
+
     share = alignment.assign(tokens)[0][mask[0]]
     residuals = share.T @ tokens[0][mask[0]] - share.sum(dim=0)[:, None] * alignment.emb_center
     return share, F.normalize(residuals, dim=-1)
 
 
-@torch.inference_mode()
 def look(model: nn.Module, inputs: dict[str, Tensor]) -> Seen:
     """Encode one video and one caption, and record what happens.
 
@@ -90,6 +88,13 @@ def look(model: nn.Module, inputs: dict[str, Tensor]) -> Seen:
     Returns:
         Seen: See there.
     """
+    import torch
+
+    with torch.inference_mode():
+        return _look(model, inputs)
+
+
+def _look(model: nn.Module, inputs: dict[str, Tensor]) -> Seen:
     frames, mask = model.encode_frames(inputs['frames'], inputs['frame_mask'])
     num_frames = int(mask.sum())
     frames, mask = frames[:, :num_frames], mask[:, :num_frames]
@@ -138,6 +143,11 @@ def draw(images: np.ndarray, seen: Seen, caption: str, words: list[str], path: P
         words (list[str]): Its L tokens.
         path (Path): PNG to write.
     """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+
     count = len(images)
     panels = ['frames']
     panels += ['attention'] if seen.attention is not None else []
@@ -212,23 +222,37 @@ def _draw_shares(axes: Axes, seen: Seen) -> None:
     axes.set_xticks(range(len(labels)), labels)
 
 
-def main() -> None:
-    """Draw every video."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
-    parser.add_argument('videos', nargs='+')
-    parser.add_argument('--captions', nargs='+', required=True, help='one a video')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/alignment'))
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help="checkpoint of the config's model; - with --random")
+    parser.add_argument('videos', nargs='+', help='video files')
+    parser.add_argument('--captions', type=non_blank, nargs='+', required=True, help='one a video')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/alignment'),
+                        help='folder of the pictures; default work_dirs/alignment')
+    add_cfg_options(parser)
     parser.add_argument('--random', action='store_true',
                         help="random weights in the place of the checkpoint's ('-'), to try it")
     args = parser.parse_args()
     if len(args.captions) != len(args.videos):
         parser.error(f'{len(args.videos)} videos need as many captions, got {len(args.captions)}')
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
+    return args
+
+
+def main() -> None:
+    """Draw every video."""
+    args = parse_args()
+    import torch
+    from mmengine.dataset import Compose, pseudo_collate
+    from mmengine.registry import init_default_scope
+
+    from mmc2v.apis import init_model
+    from mmc2v.config_file import read_config
+    from mmc2v.registry import MODELS
+
+    config = read_config(args.config, args.cfg_options, ['model', 'test_dataloader'])
+    init_default_scope(config.get('default_scope', 'mmaction'))
     if args.random:
         torch.manual_seed(0)
         model = MODELS.build(config.model).eval()
@@ -249,4 +273,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)
