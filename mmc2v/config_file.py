@@ -1,7 +1,7 @@
 """Reads a config file and what the command line overrides of it; mistakes in either are named."""
 import inspect
 from argparse import Namespace
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -49,15 +49,31 @@ def read_config(path: Union[str, Path], options: Sequence[str] = (),
     return config
 
 
+def require_number(where: str, node: Mapping[str, Any], key: str, least: int) -> None:
+    """Refuse a number of a config that is too small, or none; where it is absent all is well.
+
+    Args:
+        where (str): What the config calls the node.
+        node (Mapping[str, Any]): A dict of the config.
+        key (str): Of the node.
+        least (int): The least that it may be.
+
+    Raises:
+        ValueError: With the number.
+    """
+    value = node.get(key, least)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f'{where}.{key} must be a whole number from {least} up, got {value!r}')
+
+
 def _read_file(path: Union[str, Path]) -> Config:
     if not Path(path).is_file():
         raise FileNotFoundError(f"the config '{path}' is not a file")
     try:
         return Config.fromfile(path)
     except Exception as error:  # a config is a program, and may fail in any way
-        # MMEngine puts sys.path below the first line, and what failed into the cause
-        reason = ': '.join(str(each).splitlines()[0] for each in (error, error.__cause__)
-                           if each is not None and str(each))
+        # MMEngine writes the whole sys.path, and puts what failed into the cause
+        reason = str(error.__cause__ or error).split('\n')[0]
         line = _line_of(error, Path(path))
         raise ValueError(f"the config '{path}' cannot be read: {type(error).__name__}: {reason}"
                          + (f' (line {line})' if line else '')) from error

@@ -92,6 +92,12 @@ def find_type(name: Any, scope: str = 'mmaction') -> Optional[Callable]:
     return None
 
 
+def unknown_type(name: Any, registry: Registry) -> str:
+    """Say that a registry lacks the type that a config asks for, and which it has instead."""
+    return (f"the config asks for the type '{name}', which no {registry.name} registry has"
+            + did_you_mean(str(name), known_types(registry)))
+
+
 def known_types(registry: Registry) -> set[str]:
     """Return the names that a registry's tree has, with their scope and, where it is ours, without.
 

@@ -11,7 +11,7 @@ from mmengine.registry.build_functions import build_from_cfg
 from torch._utils import ExceptionWrapper
 
 from mmc2v.datasets.transforms import VideoDecodeError
-from mmc2v.registered_types import TAKEN_OUT, accepted_arguments, did_you_mean, known_types
+from mmc2v.registered_types import TAKEN_OUT, accepted_arguments, did_you_mean, unknown_type
 
 # Values, files and videos that are not as they have to be, and a loss that became NaN.
 USER_ERRORS = (ValueError, OSError, VideoDecodeError, FloatingPointError, pickle.UnpicklingError)
@@ -84,9 +84,7 @@ def _about_config(error: BaseException, building: dict[str, Any], is_raised_ther
     if is_raised_there and isinstance(error, KeyError):
         if name is None:
             return f"a component of the config has no 'type': {building['cfg']}"
-        registry = building['registry']
-        return (f"the config asks for the type '{name}', which no {registry.name} registry has"
-                + did_you_mean(str(name), known_types(registry)))
+        return unknown_type(name, building['registry'])
     if isinstance(error, TypeError) and kind is not None:
         accepted = accepted_arguments(kind)
         unknown = [key for key in building['args']

@@ -78,6 +78,9 @@ def main() -> None:
                         help='folder of checkpoints, logs, pictures and results; default '
                         'work_dirs/demo')
     args = parser.parse_args()
+    missing = [config for config in args.configs if not Path(config).is_file()]
+    if missing:
+        raise FileNotFoundError(f"the config '{missing[0]}' is not a file")
     start = time.time()
     seconds = {'data': run('dataset_converters/make_moving_shapes.py')}
     results = {Path(config).stem: train_and_test(config, args.out, seconds)

@@ -77,8 +77,10 @@ def main() -> None:
     from mmc2v.engine.hooks import refuse_empty_epoch
     from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
     from mmc2v.engine.run_summary import log_summary, start_of_training
+    from mmc2v.engine.training_settings import check_training
 
     config = load_config(args, ['model', 'train_dataloader', 'train_cfg', 'optim_wrapper'])
+    check_training(config)
     apply_options(config, args)
     start_processes(config)
     runner = build_runner(config, args)

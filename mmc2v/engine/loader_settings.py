@@ -1,10 +1,11 @@
 """Fits the loaders of a config to the machine, and refuses what no loader can do."""
 import os
 from collections.abc import Collection
-from typing import Any
 
 import torch
 from mmengine.config import Config
+
+from mmc2v.config_file import require_number
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -35,8 +36,8 @@ def fit_loaders(config: Config, explicit: Collection[str] = ()) -> list[str]:
         loader = config.get(name)
         if not loader:
             continue
-        _check_number(name, loader, 'batch_size', 1)
-        _check_number(name, loader, 'num_workers', 0)
+        require_number(name, loader, 'batch_size', 1)
+        require_number(name, loader, 'num_workers', 0)
         workers = loader.get('num_workers', 0)
         if workers > cores and f'{name}.num_workers' not in explicit:
             fewer.append(f'{name} {cores} instead of {workers}')
@@ -47,9 +48,3 @@ def fit_loaders(config: Config, explicit: Collection[str] = ()) -> list[str]:
             loader.setdefault('pin_memory', True)
     return [f'workers for the {cores} cores of a process here: {", ".join(fewer)}; '
             '--cfg-options train_dataloader.num_workers=... decides otherwise'] if fewer else []
-
-
-def _check_number(name: str, loader: dict[str, Any], key: str, least: int) -> None:
-    value = loader.get(key, least)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f'{name}.{key} must be a whole number from {least} up, got {value!r}')

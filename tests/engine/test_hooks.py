@@ -183,7 +183,7 @@ def stopping_worker(rank, world_size, folder):
     runner = SimpleNamespace(logger=Log())
     shared, own = [f'both{i}' for i in range(4)], [f'rank{rank}-{i}' for i in range(4)]
     feed(hook, runner, shared + own)  # 12 distinct on both
-    with pytest.raises(RuntimeError, match=r'(?s)2 of 14 videos.*bad0: broken.*bad1: broken'):
+    with pytest.raises(ValueError, match=r'(?s)2 of 14 videos.*bad0: broken.*bad1: broken'):
         feed(hook, runner, shared, bad=[f'bad{rank}'])  # each rank has seen one of them
     (folder / str(rank)).touch()
     dist.destroy_process_group()

@@ -68,8 +68,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
+        reason = str(error).split('\n')[0]
         raise ValueError(f'{path} cannot be read as a checkpoint without running code from it: '
-                         f'{type(error).__name__}: {error}') from error
+                         f'{type(error).__name__}: {reason}') from error
     if not isinstance(state, Mapping):
         raise ValueError(f'{path} is no state dict but a {type(state).__name__}')
     not_tensors = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
