@@ -1,15 +1,18 @@
-# make setup | test | demo | compare | ablation | survey | fuzz | kill-test | lint   (each makes .venv first where it is missing)
+# make setup | test | demo | compare | ablation | survey | compat | fuzz | kill-test | lint
+# (each makes .venv first where it is missing)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup test fuzz kill-test demo compare ablation survey lint clean
+.PHONY: setup test fuzz kill-test demo compare ablation survey compat lint clean
 
 setup: $(STAMP)
 
 # Remade when a file that decides what is installed is newer than the last whole installation.
-$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
+$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/clip.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmc2v needs Python 3.11 or newer, \
+	this is " + sys.version.split()[0] + ". Name another: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.13")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -r requirements/tests.txt
@@ -37,6 +40,10 @@ ablation: $(STAMP)
 
 survey: $(STAMP)
 	$(BIN)/python tools/analysis_tools/survey_towers.py --write docs/towers.md
+
+# Not part of the tests: throw-away environments take gigabytes of downloads and minutes each.
+compat:
+	$(PYTHON) tools/analysis_tools/compatibility.py --write docs/compatibility.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
+from mmc2v.config_reading import read_config
 from mmc2v.models.text_chunks import embed_by_length
 from mmc2v.registry import MODELS
 
@@ -26,7 +27,7 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
     """Build a model for inference.
 
     Args:
-        config (str | Path | Config): Its config.
+        config (str | Path | Config): Its config; ``mmc2v::NAME.py`` is one of the package's own.
         checkpoint (str, optional): Its checkpoint. Without one it starts from the config's CLIP
             weights.
         device (str): Where it runs. Defaults to 'cpu'.
@@ -40,7 +41,7 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the checkpoint is not of the config's model.
     """
-    config = config if isinstance(config, Config) else Config.fromfile(config)
+    config = config if isinstance(config, Config) else read_config(config, needs=['model'])
     init_default_scope(config.get('default_scope', 'mmaction'))
     model = MODELS.build(config.model)
     if checkpoint is not None:

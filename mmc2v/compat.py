@@ -2,6 +2,7 @@
 
 Each function handles one fault, names where it is tracked, and returns whether it had to act.
 """
+import importlib
 import importlib.metadata
 import importlib.util
 import io
@@ -15,20 +16,51 @@ from typing import Any, Optional
 _kept_alive = []
 
 
-def require_mmcv() -> None:
-    """Say which of the two mmcv distributions can be installed, if there is none.
+def require_packages() -> None:
+    """Name what has to be installed beside mmc2v, in one command, if anything is missing.
 
-    Neither is a hard requirement: both own the module ``mmcv``, and a user's compiled one must
-    not be overwritten by the lite one.
+    None of it is a hard requirement of the package. ``mmcv`` and ``mmengine`` have two owners each,
+    and a user's must not be overwritten by the other. open_clip asks for torchvision, and
+    torchvision, where there is none, for a torch of its own.
 
     Raises:
-        ImportError: If no module ``mmcv`` can be found.
+        ImportError: If a module cannot be found.
     """
-    if importlib.util.find_spec('mmcv') is None:
+    wanted: list[str] = []
+    if not all(importlib.util.find_spec(name) for name in ('mmcv', 'mmengine')):
+        wanted += ["'mmcv-lite>=2.0.1,<2.2'", "'mmengine>=0.10.4,<1'"]
+    if importlib.util.find_spec('torchvision') is None:
+        wanted += ['torchvision', f'torch=={importlib.metadata.version("torch")}']
+    if importlib.util.find_spec('open_clip') is None:
+        wanted += ["'open_clip_torch>=2.29,<4'"]
+    if wanted:
         raise ImportError(
-            'mmc2v needs mmcv, in one of its two distributions. Install one of them, never both:\n'
-            "    pip install 'mmcv-lite>=2.0.0rc4,<2.2'   # no compiled ops; enough for mmc2v\n"
-            "    pip install 'mmcv>=2.0.0rc4,<2.2'        # compiled ops; builds for a long time")
+            f'mmc2v needs more than what is installed. This adds it, and keeps your torch:\n'
+            f'    pip install {" ".join(wanted)}\n'
+            'Instead of mmcv-lite, a compiled mmcv below 2.2 or onedl-mmcv serves as well; install '
+            'one of the three only, because they own the same module.')
+
+
+def lift_bound_on_mmcv() -> bool:
+    """Let ``import mmaction`` work beside mmcv 2.2 and later.
+
+    MMAction2 1.2.0 asserts mmcv < 2.2.0. For torch >= 2.6 with CUDA there are compiled ones only
+    from 2.2 on (onedl-mmcv), which it works with. Other packages of OpenMMLab have the same bound:
+    https://github.com/open-mmlab/mmdetection/issues/12312
+
+    Returns:
+        bool: True if the installed mmcv is refused and mmaction was imported in spite of it.
+    """
+    import mmcv
+    from mmengine.utils import digit_version
+    if 'mmaction' in sys.modules or digit_version(mmcv.__version__) < digit_version('2.2.0'):
+        return False
+    installed, mmcv.__version__ = mmcv.__version__, '2.1.0'  # mmaction looks once, while imported
+    try:
+        importlib.import_module('mmaction')
+    finally:
+        mmcv.__version__ = installed
+    return True
 
 
 def define_torchvision_schemas() -> bool:
@@ -151,6 +183,33 @@ def replace_pkg_resources() -> bool:
     return True
 
 
+def know_own_configs() -> bool:
+    """Let configs say ``_base_ = 'mmc2v::clip2video_msrvtt.py'``.
+
+    MMEngine finds configs in installed packages by a table of OpenMMLab's own, and only below
+    folders.
+
+    Returns:
+        bool: True if MMEngine did not know them.
+    """
+    import mmengine.config.config
+    import mmengine.config.utils
+    import mmengine.hub.hub
+    table = mmengine.config.utils.MODULE2PACKAGE
+    if 'mmc2v' in table:
+        return False
+    table['mmc2v'] = 'mmc2v'
+    original = mmengine.config.utils._get_package_and_cfg_path
+
+    def with_own(cfg_path: str) -> tuple[str, str]:
+        package, _, name = cfg_path.partition('::')
+        return (package, name) if package == 'mmc2v' else original(cfg_path)
+
+    for module in (mmengine.config.config, mmengine.hub.hub):
+        module._get_package_and_cfg_path = with_own
+    return True
+
+
 def _history_buffer_method(owner: Any, name: str) -> Callable:
     """Stand in for ``getattr`` in checkpoints: HistoryBuffer's public methods, nothing else."""
     from mmengine.logging import HistoryBuffer
@@ -207,8 +266,10 @@ def _refusal_of(value: Any) -> Optional[Exception]:
 
 def apply() -> None:
     """Mend everything that is broken in this environment; cheap where nothing is."""
-    require_mmcv()
+    require_packages()
     define_torchvision_schemas()
+    lift_bound_on_mmcv()
     stand_in_for_drn()
     replace_pkg_resources()
+    know_own_configs()
     allow_history_buffer()

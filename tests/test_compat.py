@@ -1,6 +1,8 @@
 """Every mend acts where the fault is present, and only there."""
+import importlib.util
 import io
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -8,9 +10,12 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmc2v import compat
+from mmc2v.installed import config_file
 
 from .tiny import ROOT
 
@@ -38,12 +43,57 @@ def test_import_alone_makes_everything_work():
         """)[-3:] == ['1.5', 'True', 'False']
 
 
-def test_without_mmcv_both_commands_are_named(monkeypatch):
-    monkeypatch.setattr(compat.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(ImportError, match=r'(?s)mmcv-lite.*pip install .mmcv>'):
-        compat.require_mmcv()
+@pytest.mark.parametrize(('missing', 'named'), [
+    ({'mmcv'}, {'mmcv-lite', 'mmengine'}), ({'mmengine'}, {'mmcv-lite', 'mmengine'}),
+    ({'open_clip'}, {'open_clip_torch'}),
+    ({'open_clip', 'torchvision'}, {'open_clip_torch', 'torchvision', 'torch'}),
+])
+def test_what_is_missing_is_named_in_one_command(missing, named, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(compat.importlib.util, 'find_spec',
+                        lambda name: None if name in missing else find_spec(name))
+    with pytest.raises(ImportError, match='compiled mmcv') as error:
+        compat.require_packages()
+    command = next(line for line in str(error.value).splitlines() if 'pip install' in line)
+    assert {re.split('[<>=]', word.strip("'"))[0] for word in command.split()[2:]} == named
+    # torchvision asks for the newest torch, so the user's has to be named beside it
+    assert (f'torch=={torch.__version__}' in command) == ('torchvision' in missing)
     monkeypatch.undo()
-    compat.require_mmcv()
+    compat.require_packages()
+
+
+@pytest.mark.parametrize(('version', 'mended'), [('2.1.0', False), ('2.3.6', True)])
+def test_newer_mmcv_is_let_through(version, mended, tmp_path):
+    """MMAction2 looks at the version of mmcv once, while it is imported."""
+    for name, text in (('mmcv', f'__version__ = {version!r}'), ('mmaction', (
+            'import mmcv\nfrom mmengine.utils import digit_version as number\n'
+            "assert number(mmcv.__version__) < number('2.2.0')\n"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').write_text(text)
+    code = f"""
+        import importlib.util, sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        spec = importlib.util.spec_from_file_location('compat', {str(ROOT / 'mmc2v/compat.py')!r})
+        compat = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(compat)
+        print(compat.lift_bound_on_mmcv())
+        import mmcv, mmaction
+        print(mmcv.__version__, mmaction.__file__.startswith({str(tmp_path)!r}))
+        """
+    assert python(code) == [str(mended), version, 'True']
+
+
+def test_own_configs_are_found_by_name(tmp_path):
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = 'mmc2v::clip2video_msrvtt.py'\nmax_epochs = 3\n")
+    config = Config.fromfile(tmp_path / 'mine.py')
+    assert (config.max_epochs, config.model.type) == (3, 'mmc2v.CLIP2Video')
+    assert get_config('mmc2v::clip2video_msrvtt.py').max_epochs == 5
+    assert Config.fromfile(config_file('mmc2v::ablation/mean.py')).model.neck.type \
+        == 'mmc2v.MeanPooling'
+    with pytest.raises(FileNotFoundError, match=r'clip2vdeo.*there are .*clip2video_msrvtt\.py'):
+        config_file('mmc2v::clip2vdeo.py')
+    assert compat.know_own_configs() is False  # import mmc2v did it
 
 
 def test_torchvision_schemas_where_its_library_does_not_load(tmp_path):
@@ -144,7 +194,6 @@ def test_replacements_find_distributions_and_modules():
 
 
 def test_base_of_another_package_is_found():
-    from mmengine.config import Config
     config = Config.fromfile(ROOT / 'tests' / 'data' / 'base_of_mmaction.py')
     assert config.default_scope == 'mmaction'
 

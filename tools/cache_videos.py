@@ -109,7 +109,7 @@ def main() -> None:
     from mmengine.registry import init_default_scope
     from tqdm import tqdm
 
-    from mmc2v.config_file import read_config
+    from mmc2v.config_reading import read_config
     from mmc2v.datasets.frame_cache import cache_video, start_cache
 
     config = read_config(args.config, args.cfg_options)

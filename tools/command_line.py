@@ -4,6 +4,7 @@ Only the standard library is imported here, and tools import the rest after thei
 parsed, so that ``--help`` and mistakes on the command line are answered at once.
 """
 import argparse
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, Optional
@@ -74,7 +75,7 @@ def key_value(text: str) -> str:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``, which is kept as text for ``mmc2v.config_file.read_config``."""
+    """Add ``--cfg-options``, which is kept as text for ``mmc2v.config_reading.read_config``."""
     parser.add_argument('--cfg-options', nargs='+', action='extend', type=key_value, default=[],
                         metavar='KEY=VALUE',
                         help='override the config: nested keys with dots, elements of lists by '
@@ -114,6 +115,11 @@ def run(main: Callable[[], Any]) -> Any:
     except ImportError:  # of the environment, and maybe of what would be imported below
         raise
     except Exception as error:
-        from mmc2v.user_errors import exit_with_message
+        try:
+            from mmc2v.user_errors import exit_with_message
+        except ImportError:  # not installed, and the tool needs nothing but Python
+            if isinstance(error, (ValueError, OSError)):
+                sys.exit(f'error: {error}')
+            raise error from None
         exit_with_message(error)
         raise

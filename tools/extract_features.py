@@ -112,7 +112,7 @@ def main() -> None:
     from torch.utils.data import DataLoader
 
     from mmc2v.annotations import read_json_object
-    from mmc2v.config_file import read_config
+    from mmc2v.config_reading import read_config
 
     config = read_config(args.config, args.cfg_options,
                          ['model', 'train_dataloader', 'test_dataloader'])

@@ -11,7 +11,8 @@ from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmc2v.config_file import parse_options, read_config
+from mmc2v.config_reading import parse_options, read_config
+from mmc2v.installed import config_file
 
 from .evaluation_progress import EvaluationProgressHook
 from .loader_settings import fit_loaders
@@ -26,9 +27,10 @@ def load_config(args: argparse.Namespace, needs: Sequence[str]) -> Config:
         needs (Sequence[str]): Keys that the config must have.
 
     Raises:
-        ValueError: See :func:`mmc2v.config_file.read_config`.
+        ValueError: See :func:`mmc2v.config_reading.read_config`.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    args.config = config_file(args.config)
     config = read_config(args.config, args.cfg_options, needs)
     config.launcher = args.launcher
     if args.work_dir is not None:

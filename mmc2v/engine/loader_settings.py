@@ -5,7 +5,7 @@ from collections.abc import Collection
 import torch
 from mmengine.config import Config
 
-from mmc2v.config_file import require_number
+from mmc2v.config_reading import require_number
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 

@@ -2,7 +2,7 @@
 from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
-from mmc2v.config_file import require_number
+from mmc2v.config_reading import require_number
 from mmc2v.registered_types import find_type, unknown_type
 
 

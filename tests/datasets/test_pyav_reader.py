@@ -214,3 +214,19 @@ class Threads(torch.utils.data.Dataset):
 def test_a_worker_is_one_thread(tmp_path):
     loader = torch.utils.data.DataLoader(Threads(write(tmp_path / 'a.mp4')), num_workers=2)
     assert [[int(count) for count in item] for item in loader] == [[1, 1], [1, 1]]
+
+
+def test_titles_of_any_encoding_are_no_obstacle(tmp_path):
+    """In PyAV below 19 by an argument of av.open, which 19 does not take."""
+    path = tmp_path / 'a.mp4'
+    with av.open(str(path), 'w') as container:
+        container.metadata['title'] = 'a caption in another code page'
+        stream = container.add_stream('libx264', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, 'yuv420p'
+        for image in images(num_frames=10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert content.count(b'another') == 1
+    path.write_bytes(content.replace(b'another', b'\xe9\xe8\xff\xfe\x80\x81\xc3'))
+    assert len(BACKENDS['pyav'](str(path)).read([0, 9])) == 2

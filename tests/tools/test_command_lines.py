@@ -112,6 +112,7 @@ MISTAKES = [
     ('analysis_tools/benchmark_ranks.py', ['--videos', '-3'], "got '-3'"),
     ('analysis_tools/benchmark_training.py', [f'{GONE}.py'], 'is not a file'),
     ('analysis_tools/benchmark_training.py', [CONFIG, '--steps', '0'], "got '0'"),
+    ('analysis_tools/compatibility.py', ['--write', 'EMPTY'], 'does not hold the lines'),
     ('analysis_tools/evaluate_dump.py', [f'{GONE}.npz'], 'is not a file'),
     ('analysis_tools/evaluate_dump.py', ['EMPTY'], 'is not a dump of embeddings'),
     ('analysis_tools/fuzz_decoding.py', ['--files', 'x'], "got 'x'"),

@@ -14,10 +14,11 @@ from typing import Optional
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from tqdm import tqdm
 
 from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
-from mmc2v.datasets.transforms.video_index import VideoIndex
+from mmc2v.datasets.transforms.video_index import VideoIndex, open_container
 
 # What must not happen.
 FAULTS = ('crash', 'hang', 'another error', 'another time', 'flagged', 'silent')
@@ -97,8 +98,10 @@ def damage(content: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
 def plainly(path: str) -> list[tuple[Optional[int], np.ndarray, bool]]:
     """Decode from the beginning as far as it goes: pts, image, whether called corrupt."""
     frames: list[tuple[Optional[int], np.ndarray, bool]] = []
+    # One of its own: PyAV 19 shares one with threads, which waits for ever in a forked process.
+    reformatter = VideoReformatter()
     try:
-        with av.open(path, metadata_errors='ignore') as container:
+        with open_container(path) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             for packet in container.demux(stream):
@@ -107,7 +110,7 @@ def plainly(path: str) -> list[tuple[Optional[int], np.ndarray, bool]]:
                 except av.FFmpegError:
                     continue
                 for frame in decoded:
-                    image = frame.to_ndarray(format='rgb24')
+                    image = reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
                     frames.append((frame.pts, image, frame.is_corrupt))
     except (av.FFmpegError, ValueError, IndexError):
         pass

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmc2v.config_file import read_config
+from mmc2v.config_reading import read_config
 from mmc2v.engine.gradient_cache import cached_step
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens

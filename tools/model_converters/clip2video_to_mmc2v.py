@@ -133,7 +133,7 @@ def main(argv: Sequence[str]) -> list[str]:
     import torch
     from mmengine.registry import init_default_scope
 
-    from mmc2v.config_file import read_config
+    from mmc2v.config_reading import read_config
     from mmc2v.registry import MODELS
 
     config = read_config(args.config, args.cfg_options, ['model'])

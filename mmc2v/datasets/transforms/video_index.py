@@ -19,6 +19,23 @@ _INTRA_ONLY = {'mjpeg'}
 _MAX_HELD_BYTES = 256 * 2 ** 20
 
 
+def open_container(path: str) -> av.container.InputContainer:
+    """Open a media file, whatever the encoding of its metadata.
+
+    Before PyAV 19 bytes that are no UTF-8 in a title would otherwise be an error; since then they
+    never are, and the argument is gone.
+
+    Args:
+        path (str): The file.
+
+    Raises:
+        av.FFmpegError: If it is no media file.
+    """
+    if int(av.__version__.split('.')[0]) < 19:
+        return av.open(path, metadata_errors='ignore')
+    return av.open(path)
+
+
 def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     """Open a file and find its video.
 
@@ -26,7 +43,7 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
         av.FFmpegError: If it is no media file.
         ValueError: If there is no video in it, or none that can be decoded.
     """
-    container = av.open(path, metadata_errors='ignore')
+    container = open_container(path)
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # covers of music
             if stream.codec_context is None:
@@ -79,7 +96,7 @@ class VideoIndex:
         if None not in held:
             yield from held
             return
-        with av.open(self.path, metadata_errors='ignore') as container:
+        with open_container(self.path) as container:
             yield from islice(_demux(container, container.streams[self.stream_index]), start, stop)
 
     def hold(self, runs: Sequence[tuple[int, int]]) -> None:

@@ -1,7 +1,7 @@
 """Configs and --cfg-options: what is wrong is named, and what is right goes through."""
 import pytest
 
-from mmc2v.config_file import parse_options, read_config, require_number
+from mmc2v.config_reading import parse_options, read_config, require_number
 from mmc2v.registered_types import accepted_arguments, did_you_mean, find_type
 
 from .tiny import ROOT

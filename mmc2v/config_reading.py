@@ -9,6 +9,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmc2v.installed import config_file
 from mmc2v.registered_types import TAKEN_OUT, accepted_arguments, did_you_mean, find_type
 
 # What a config need not have, and the runner, MMAction2's scripts or ours read.
@@ -28,7 +29,7 @@ def read_config(path: Union[str, Path], options: Sequence[str] = (),
     """Read a config and override it.
 
     Args:
-        path (str | Path): The file.
+        path (str | Path): The file; ``mmc2v::NAME.py`` is one of the package's own.
         options (Sequence[str]): As after ``--cfg-options``, ``key.of.key=value``. Defaults to none.
         needs (Sequence[str]): Keys without which the caller can do nothing. Defaults to none.
 
@@ -40,7 +41,7 @@ def read_config(path: Union[str, Path], options: Sequence[str] = (),
         ValueError: If it cannot be read, or lacks a key that is needed, or an option has no value
             or a key that nothing would read.
     """
-    config = _read_file(path)
+    config = _read_file(config_file(str(path)))
     config = with_options(config, parse_options(options))
     missing = [key for key in needs if config.get(key) is None]
     if missing:
@@ -66,7 +67,7 @@ def require_number(where: str, node: Mapping[str, Any], key: str, least: int) ->
         raise ValueError(f'{where}.{key} must be a whole number from {least} up, got {value!r}')
 
 
-def _read_file(path: Union[str, Path]) -> Config:
+def _read_file(path: str) -> Config:
     if not Path(path).is_file():
         raise FileNotFoundError(f"the config '{path}' is not a file")
     try:
