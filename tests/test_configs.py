@@ -16,6 +16,7 @@ from mmengine.optim import build_optim_wrapper
 from mmc2v.datasets.moving_events import MovingEvents
 from mmc2v.datasets.moving_shapes import MovingShapes
 from mmc2v.datasets.shape_videos import write_shapes
+from mmc2v.evaluation import find_published
 from mmc2v.models.clip_arch import clip_preprocessing
 from mmc2v.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
@@ -221,6 +222,30 @@ def test_model_index_and_table_say_what_the_configs_say():
         row, = [line.split(' | ') for line in table if line.startswith(f'| [{path.stem}]')]
         assert [cell.strip() for cell in row[3:7]] == [str(v) for v in (frames, words, centers,
                                                                        batch)]
+
+
+def test_published_figures_are_those_of_the_table_and_of_the_converters_protocols():
+    rows = (ROOT / 'configs' / 'README.md').read_text().splitlines()
+    found, keys = {}, ('R1', 'R5', 'R10', 'MdR', 'MnR')
+    for path in CONFIGS:
+        config = Config.fromfile(path)
+        published = find_published(config)
+        row, = [row.split('|')[8:10] for row in rows if row.startswith(f'| [{path.stem}]')]
+        if published is None:
+            assert not ''.join(row).strip()
+            continue
+        for direction, cell in zip(('t2v', 'v2t'), row):
+            assert [float(value) for value in cell.split('/')] == [
+                published.figures[f'{direction}/{key}'] for key in keys]
+        data_set, protocol = published.protocol.split(' ')
+        folder = config.test_dataloader.dataset.data_root.removeprefix('data/')
+        assert config.test_dataloader.dataset.ann_file == f'{protocol}/test.json'
+        tool = runpy.run_path(str(ROOT / f'tools/dataset_converters/{folder}.py'))
+        assert tool['PROTOCOLS'][protocol]['test'] == (published.videos, published.captions)
+        found[path.stem] = data_set
+    assert found == dict(
+        clip2video_msrvtt='MSR-VTT', clip2video_msrvtt_full='MSR-VTT', clip2video_msvd='MSVD',
+        clip2video_vatex='VATEX', clip2video_vatex_paper='VATEX')
 
 
 def layer_rates(name):

@@ -1,27 +1,77 @@
 """The examples of the docs run as they stand."""
 import re
+import sys
 
 import pytest
 import torch
+from mmaction.registry import MODELS as MMACTION_MODELS
 from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmc2v.registry import MODELS
 
 from .tiny import ROOT, batch
 
+PAGE = ROOT / 'docs' / 'mixing.md'
+
+
+def blocks():
+    """Return the page's examples; those that are files of their own begin with their name."""
+    found = re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.S)
+    files = {block.split('\n')[0].removeprefix('# '): block for block in found
+             if re.match(r'# \w+\.py\n', block)}
+    return [block for block in found if block not in files.values()], files
+
 
 @pytest.fixture(scope='module')
 def mixing():
     """Everything that the examples of docs/mixing.md define, run one after the other."""
-    blocks = re.findall(r'```python\n(.*?)```', (ROOT / 'docs' / 'mixing.md').read_text(), re.S)
-    assert len(blocks) == 5
+    examples, _ = blocks()
+    assert len(examples) == 6
     names = {}
     try:
-        for number, block in enumerate(blocks):
+        for number, block in enumerate(examples):
             exec(compile(block, f'docs/mixing.md, example {number + 1}', 'exec'), names)
         yield names
     finally:
         MODELS.module_dict.pop('CLIP2VideoWithClasses', None)
+
+
+@pytest.fixture(params=['mmc2v', 'mmaction'])
+def own_neck_config(request, tmp_path, monkeypatch):
+    """The page's config with a neck in a file of its own, registered here or in MMAction2."""
+    _, files = blocks()
+    assert list(files) == ['my_neck.py', 'my_config.py']
+    if request.param == 'mmaction':
+        files['my_neck.py'] = files['my_neck.py'].replace('mmc2v.registry', 'mmaction.registry')
+        files['my_config.py'] = files['my_config.py'].replace('mmc2v.FrameGate', 'FrameGate')
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    monkeypatch.syspath_prepend(str(tmp_path))  # as PYTHONPATH=. does
+    yield Config.fromfile(tmp_path / 'my_config.py')
+    sys.modules.pop('my_neck')
+    for registry in (MODELS, MMACTION_MODELS):
+        registry.module_dict.pop('FrameGate', None)
+
+
+def test_a_neck_in_a_file_of_its_own_trains(own_neck_config):
+    with DefaultScope.overwrite_default_scope(own_neck_config.default_scope):
+        model = MODELS.build(own_neck_config.model).train()
+    assert type(model.neck).__module__ == 'my_neck'
+    losses = model.loss(dict(frames=torch.randn(4, 8, 3, 64, 64), tokens=batch()['tokens']))
+    (losses['loss_global'] + losses['loss_aligned']).backward()
+    assert model.neck.gate.weight.grad.abs().sum() > 0
+
+
+def test_both_sides_and_recognizers_are_counted(mixing):
+    assert mixing['video_flops'] > 1e9  # a ResNet-18 of 8 small frames
+    # two layers of width 64 and a projection for 4 tokens, without what attention multiplies
+    linear = 2 * 4 * 64 * (2 * (3 * 64 + 64 + 2 * 256) + 64)
+    assert linear < mixing['text_flops'] < 1.05 * linear
+    # each of 8 frames is cut into 4 patches of 16 x 16 pixels, projected to 64
+    assert mixing['recognizer_flops'] > 2 * 8 * 4 * 3 * 16 * 16 * 64
 
 
 def test_retrieval_model_trains(mixing):

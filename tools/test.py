@@ -5,6 +5,9 @@
 
 The checkpoint may also stand in the config's load_from. Without any the model is evaluated as it
 starts from its CLIP weights (zero-shot), which is refused where a parameter would be random.
+
+Where a paper has figures for the config (metafile.yml beside it), the table shows them below the
+measured ones, if the model is the config's and the whole test set of that protocol was measured.
 """
 from __future__ import annotations
 
@@ -83,9 +86,10 @@ def main() -> dict[str, float]:
     from mmc2v.apis import checkpoint_errors, start_from_pretrained, use_bf16_weights
     from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
     from mmc2v.engine.run_summary import bare_model, log_summary
-    from mmc2v.evaluation import format_table
+    from mmc2v.evaluation import find_published, format_table
 
     config = load_config(args, ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
+    published = find_published(config)
     args.checkpoint = args.checkpoint or config.get('load_from')
     config.load_from = None  # loaded below, whole or not at all
     add_outputs(config, args)
@@ -105,7 +109,10 @@ def main() -> dict[str, float]:
     metrics = runner.test()
     if is_main_process():
         if any(key.endswith('/R1') for key in metrics):  # and no recognizer's accuracy
-            print(format_table(metrics), flush=True)
+            protocol = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('protocol')
+            if published is not None and not published.comparable_to(metrics, protocol):
+                published = None
+            print(format_table(metrics, published), flush=True)
         if args.out is not None:
             args.out.parent.mkdir(parents=True, exist_ok=True)
             args.out.write_text(json.dumps(metrics, indent=1) + '\n')

@@ -89,7 +89,7 @@ class ContrastiveBatchHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compare; see :func:`refuse_empty_epoch`."""
         own, ranks = refuse_empty_epoch(runner.train_dataloader), get_world_size()
-        recipe = self.recipe_batch_size or runner.cfg.get('auto_scale_lr', {}).get(
+        recipe = self.recipe_batch_size or (runner.cfg.get('auto_scale_lr') or {}).get(
             'base_batch_size')
         if recipe and own * ranks != recipe:
             runner.logger.warning(
@@ -140,7 +140,9 @@ class UndecodableVideosHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
         """Note what the batch's samples say."""
-        for sample in data_batch['data_samples']:
+        # batches of other data sets have none, nor have those of MMAction2's vis_scheduler.py
+        samples = data_batch.get('data_samples', ()) if isinstance(data_batch, dict) else ()
+        for sample in samples:
             if 'filename' in sample:  # not so in data sets of others
                 self._new_seen.add(sample.filename)
                 if 'damage' in sample:

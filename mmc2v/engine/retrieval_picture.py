@@ -1,32 +1,51 @@
 """Draws queries with the videos that a model finds for them."""
 import os.path as osp
 from collections.abc import Sequence
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils import mkdir_or_exist
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mmc2v.registry import HOOKS
 
-_RIGHT, _PAPER, _INK, _LINE = (0, 160, 60), (255, 255, 255), (20, 20, 20), (200, 200, 200)
+from .picture_text import font, shorten, wrap
+
+_CORRECT, _PAPER, _INK, _LINE = (0, 160, 60), (255, 255, 255), (20, 20, 20), (200, 200, 200)
+_LABEL, _MARGIN, _NAME_HEIGHT = 56, 12, 18  # pixels
+_LEAST_WIDTH = 360  # of a panel's strips, for short videos
+
+
+class _Row(NamedTuple):
+    """One video of a panel."""
+
+    rank: int
+    score: float
+    name: str
+    is_correct: bool
+    strip: Image.Image
 
 
 @HOOKS.register_module()
 class RetrievalPictureHook(Hook):
     """Writes a picture of queries after testing: the best videos of each, one a row of frames.
 
-    The right video is framed in green; where it is not among the best, its rank is written.
+    Below each row stands the name of the file. The correct video is framed in green; where it is
+    not among the best, it has a row of its own below them. Ties count against the model, as in the
+    metric.
 
     Args:
         out_dir (str): Folder of ``retrieval.png``.
         num_queries (int): Captions drawn, spread over the test set. Defaults to 6.
         top_k (int): Videos drawn for each. Defaults to 5.
         frame_size (int): Side of a frame in the picture, in pixels. Defaults to 72.
+
+    Raises:
+        ValueError: At the first batch, if the data set has features instead of frames.
     """
 
     priority = 'LOW'
@@ -41,10 +60,14 @@ class RetrievalPictureHook(Hook):
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                         outputs: Optional[Sequence] = None) -> None:
-        """Keep embeddings and captions."""
+        """Keep embeddings, captions and names."""
+        if data_batch['inputs']['frames'][0].ndim != 4:
+            raise ValueError('the picture of queries shows frames, but this data set has features: '
+                             'test without --show-dir')
         self._items += [dict(
             video=sample.video_embedding.float().cpu().numpy(), captions=sample.captions,
-            text=sample.text_embeddings.float().cpu().numpy()) for sample in outputs]
+            text=sample.text_embeddings.float().cpu().numpy(),
+            name=str(sample.video_id)) for sample in outputs]
 
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Draw on the main process."""
@@ -54,35 +77,24 @@ class RetrievalPictureHook(Hook):
         if not is_main_process():
             return
         video = np.stack([item['video'] for item in items])
+        names = [item['name'] for item in items]
         chosen = np.linspace(0, len(items) - 1, min(self.num_queries, len(items)), dtype=int)
-        panels = [self._panel(items[own], own, video, dataset) for own in chosen]
+        panels = [_panel(items[own]['captions'][0], len(items), self._rows(
+            video @ items[own]['text'][0], own, names, dataset)) for own in chosen]
         mkdir_or_exist(self.out_dir)
         path = osp.join(self.out_dir, 'retrieval.png')
         _stack(panels, columns=2).save(path)
         runner.logger.info(f'queries and their best videos are drawn in {path}')
 
-    def _panel(self, item: dict, own: int, video: np.ndarray, dataset) -> Image.Image:
-        """Draw the first caption of one video and what it finds."""
-        scores = video @ item['text'][0]
-        best = np.argsort(-scores, kind='stable')[:self.top_k]
-        rank = int((scores >= scores[own]).sum())
-        strips = [self._strip(dataset[int(index)]['inputs']) for index in best]
-        text_height, label, size = 40, 56, self.frame_size
-        panel = Image.new('RGB', (label + max(strip.width for strip in strips) + 12,
-                                  text_height + len(strips) * (size + 8) + 8), _PAPER)
-        draw = ImageDraw.Draw(panel)
-        draw.text((8, 4), f'"{item["captions"][0]}"', _INK, ImageFont.load_default(15))
-        draw.text((8, 22), f'the right video has rank {rank} of {len(video)}', _INK,
-                  ImageFont.load_default(12))
-        for row, (index, strip) in enumerate(zip(best, strips)):
-            top = text_height + row * (size + 8)
-            panel.paste(strip, (label, top))
-            draw.text((8, top + size // 2 - 14), f'{row + 1}\n{scores[index]:.2f}', _INK,
-                      ImageFont.load_default(12))
-            is_right = index == own
-            draw.rectangle((label - 3, top - 3, label + strip.width + 2, top + size + 2),
-                           outline=_RIGHT if is_right else _LINE, width=3 if is_right else 1)
-        return panel
+    def _rows(self, scores: np.ndarray, own: int, names: list[str], dataset) -> list[_Row]:
+        """Return the best videos of a query, and the correct one where it is not among them."""
+        # of equal scores the correct video comes last
+        order = np.lexsort((np.arange(len(scores)) == own, -scores)).tolist()
+        shown = list(enumerate(order, 1))[:self.top_k]
+        if own not in order[:self.top_k]:
+            shown.append((order.index(own) + 1, own))
+        return [_Row(rank, float(scores[index]), names[index], index == own,
+                     self._strip(dataset[index]['inputs'])) for rank, index in shown]
 
     def _strip(self, inputs: dict) -> Image.Image:
         """Lay the valid frames of a video side by side."""
@@ -96,11 +108,43 @@ class RetrievalPictureHook(Hook):
         return strip
 
 
+def _panel(caption: str, num_videos: int, rows: list[_Row]) -> Image.Image:
+    """Draw one query and its videos."""
+    width = max(_LEAST_WIDTH, *(row.strip.width for row in rows))
+    correct = next(row for row in rows if row.is_correct)
+    title = wrap(f'"{caption}"', font(15), _LABEL + width - 8)
+    verdict = f'the correct video has rank {correct.rank} of {num_videos}'
+    if correct.rank > 1:
+        verdict = f'a miss: {verdict}; it is framed in green'
+    top = 8 + 19 * len(title) + 22
+    step = rows[0].strip.height + _NAME_HEIGHT + 8
+    panel = Image.new('RGB', (_LABEL + width + _MARGIN, top + len(rows) * step + 8), _PAPER)
+    draw = ImageDraw.Draw(panel)
+    draw.text((8, 6), '\n'.join(title), _INK, font(15), spacing=4)
+    draw.text((8, top - 20), verdict, _INK, font(12))
+    for number, row in enumerate(rows):
+        _draw_row(panel, draw, top + number * step, row, width)
+    return panel
+
+
+def _draw_row(panel: Image.Image, draw: ImageDraw.ImageDraw, top: int, row: _Row,
+              width: int) -> None:
+    """Draw the strip of one video, its rank and score beside it, its name below it."""
+    right, bottom = _LABEL + row.strip.width + 2, top + row.strip.height + 2
+    panel.paste(row.strip, (_LABEL, top))
+    draw.rectangle((_LABEL - 3, top - 3, right, bottom), outline=_CORRECT if row.is_correct
+                   else _LINE, width=3 if row.is_correct else 1)
+    draw.text((8, top + row.strip.height // 2 - 14), f'{row.rank}\n{row.score:.2f}', _INK, font(12))
+    draw.text((_LABEL, bottom + 2), shorten(row.name, font(11), width), _INK, font(11))
+
+
 def _stack(panels: list[Image.Image], columns: int) -> Image.Image:
     """Arrange panels in columns, row by row."""
-    width, height = max(p.width for p in panels), max(p.height for p in panels)
-    rows = -(-len(panels) // columns)
-    sheet = Image.new('RGB', (width * min(columns, len(panels)), height * rows), _PAPER)
-    for number, panel in enumerate(panels):
-        sheet.paste(panel, (number % columns * width, number // columns * height))
+    lines = [panels[start:start + columns] for start in range(0, len(panels), columns)]
+    width = max(panel.width for panel in panels)
+    heights = [max(panel.height for panel in line) for line in lines]
+    sheet = Image.new('RGB', (width * len(lines[0]), sum(heights)), _PAPER)
+    for number, line in enumerate(lines):
+        for column, panel in enumerate(line):
+            sheet.paste(panel, (column * width, sum(heights[:number])))
     return sheet

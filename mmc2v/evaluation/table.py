@@ -1,17 +1,25 @@
 """Metrics as a table for people."""
+from collections.abc import Mapping
+from typing import Optional
+
+from .published import PublishedFigures
 
 _COLUMNS = {'R1': 'R@1', 'R5': 'R@5', 'R10': 'R@10', 'MdR': 'MdR', 'MnR': 'MnR'}
 _DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
 _VARIANTS = {'all_captions': 'among all captions', 'dsl': 'with dual softmax',
              'qbnorm': 'with QB-Norm', 'ties_won': 'ties won'}
+_PAPER = ", the paper's"
 
 
-def format_table(metrics: dict[str, float]) -> str:
+def format_table(metrics: dict[str, float],
+                 published: Optional[PublishedFigures] = None) -> str:
     """Lay out retrieval metrics, one row a ranking, and what they were measured on.
 
     Args:
         metrics (dict[str, float]): Of :func:`~mmc2v.evaluation.protocols.retrieval_metrics`;
             further recalls such as ``t2v/pair_R1`` become columns of their own.
+        published (PublishedFigures, optional): A paper's figures for the same protocol; a row of
+            them stands below that of the ranking, and the last line says whose they are.
 
     Returns:
         str: Lines without a newline at the end.
@@ -21,20 +29,31 @@ def format_table(metrics: dict[str, float]) -> str:
     extra = list(dict.fromkeys(key.split('/')[1] for key in metrics
                                if '/' in key and key.split('/')[1] not in known))
     titles = [*_COLUMNS.values(), *(name.replace('_R', ' R@') for name in extra)]
-    width = max([5, *(len(_row_title(name)) for name in names)])
+    rows = []
+    for name in names:
+        rows.append((_row_title(name), name, metrics))
+        if published is not None and f'{name}/R1' in published.figures:
+            rows.append((f'{_row_title(name)}{_PAPER}', name, published.figures))
+    width = max([5, *(len(title) for title, *_ in rows)])
     has_ties = any(f'{name}/tied' in metrics for name in names)
     widths = [max(10, len(title) + 2) for title in titles]
     lines = [' ' * width + ''.join(f'{title:>{w}}' for title, w in zip(titles, widths))
              + ('   tied queries' if has_ties else '')]
-    for name in names:
-        cells = [metrics.get(f'{name}/{column}') for column in (*_COLUMNS, *extra)]
-        line = f'{_row_title(name):{width}}' + ''.join(
-            ' ' * w if cell is None else f'{cell:{w}.1f}' for cell, w in zip(cells, widths))
-        tied = metrics.get(f'{name}/tied')
-        lines.append(line if tied is None else f'{line}{int(tied):15d}')
+    lines += [f'{title:{width}}' + _cells(name, figures, [*_COLUMNS, *extra], widths)
+              for title, name, figures in rows]
     if 'videos' in metrics:
         lines.append(_counts(metrics))
+    if published is not None:
+        lines.append(f"the paper's: {published.source}, not measured here")
     return '\n'.join(line.rstrip() for line in lines)
+
+
+def _cells(name: str, figures: Mapping[str, float], columns: list[str], widths: list[int]) -> str:
+    """Lay out the figures of one ranking; a column that it lacks is left blank."""
+    cells = [figures.get(f'{name}/{column}') for column in columns]
+    text = ''.join(' ' * w if cell is None else f'{cell:{w}.1f}' for cell, w in zip(cells, widths))
+    tied = figures.get(f'{name}/tied')
+    return text if tied is None else f'{text}{int(tied):15d}'
 
 
 def _row_title(name: str) -> str:

@@ -15,6 +15,7 @@ from mmc2v.registry import MODELS
 
 from .clip_arch import clip_config, clip_preprocessing
 from .clip_weights import read_clip_weights
+from .contracts import require_frames, require_text_tokens, require_video_tokens
 from .finite_loss import require_finite
 from .parts import Part, build_part, loads_by_init_cfg, start_from_clip
 from .text_chunks import embed_by_length
@@ -148,28 +149,42 @@ class CLIP2Video(BaseModel):
         """
         return self.head.flatten(self.embed_text(tokens))
 
+    def extract_feat(self, frames: Tensor) -> Tensor:
+        """Embed videos, all frames valid; MMAction2's ``get_flops.py`` counts what this does.
+
+        Args:
+            frames (Tensor): (B, T, 3, H, W).
+
+        Returns:
+            Tensor: See :meth:`encode_video`.
+        """
+        return self.encode_video(frames)
+
     def embed_video(self, frames: Tensor, frame_mask: Optional[Tensor] = None) -> Tensor:
         """Embed videos as (B, K, D) unit vectors, one a kind.
 
         Raises:
-            ValueError: If a video has no valid frame.
+            ValueError: If a video has no valid frame, or backbone or neck return what they must
+                not; see :mod:`mmc2v.models.contracts`.
         """
         if frame_mask is None:
             frame_mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
         empty = (~frame_mask.any(dim=1)).nonzero().flatten().tolist()
         if empty:
             raise ValueError(f'videos {empty} of the batch have no valid frame')
-        return self.head.embed_video(self.neck(*self.encode_frames(frames, frame_mask)))
+        tokens = self.neck(*self.encode_frames(frames, frame_mask))
+        return self.head.embed_video(require_video_tokens(self.neck, tokens, len(frames)))
 
     def encode_frames(self, frames: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the backbone makes of videos, (B, T', D), and its (B, T') mask."""
-        if getattr(self.backbone, 'takes_mask', False):
-            return self.backbone(frames, frame_mask)
-        return self.backbone(frames), frame_mask
+        takes_mask = getattr(self.backbone, 'takes_mask', False)
+        output = self.backbone(frames, frame_mask) if takes_mask else self.backbone(frames)
+        return require_frames(self.backbone, output, frame_mask)
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """Embed captions as (N, K, D) unit vectors, one a kind."""
-        return self.head.embed_text(self.text_backbone(tokens))
+        return self.head.embed_text(require_text_tokens(
+            self.text_backbone, self.text_backbone(tokens), len(tokens)))
 
     def embed_captions(self, tokens: Tensor) -> Tensor:
         """Embed any number of captions as (N, K, D), sorted by length and in chunks."""

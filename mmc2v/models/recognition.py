@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mmc2v.registry import MODELS
 
 from .clip_weights import read_clip_weights
+from .contracts import require_video_tokens
 from .parts import Part, build_part, start_from_clip
 
 
@@ -105,7 +106,8 @@ class RecognizerNeck(BaseModule):
             their number, which MMAction2's heads average.
 
         Raises:
-            ValueError: If T is not a multiple of ``num_frames``.
+            ValueError: If T is not a multiple of ``num_frames``, or the neck returns something
+                else than :class:`~mmc2v.structures.VideoTokens`.
         """
         frames = maps[0].flatten(2).transpose(1, 2)  # (N, T, D)
         num_frames = self.num_frames or frames.shape[1]
@@ -114,5 +116,6 @@ class RecognizerNeck(BaseModule):
                              f'{num_frames}: set it to the num_clips of the sampling')
         frames = frames.reshape(-1, num_frames, frames.shape[2])
         mask = frames.new_ones(frames.shape[:2]).bool()
-        mixed = F.normalize(self.neck(frames, mask).frames, dim=-1).mean(dim=1)
+        tokens = require_video_tokens(self.neck, self.neck(frames, mask), len(frames))
+        mixed = F.normalize(tokens.frames, dim=-1).mean(dim=1)
         return mixed[:, :, None, None, None], {}

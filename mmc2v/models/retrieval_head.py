@@ -69,6 +69,7 @@ class RetrievalHead(BaseModule):
         super().__init__(init_cfg)
         if not 0 <= global_weight <= 1:
             raise ValueError(f'global_weight must lie in [0, 1], got {global_weight}')
+        self.embed_dim = embed_dim
         self.alignment = alignment and build_part(alignment, embed_dim=embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)))
         self.max_logit_scale = max_logit_scale
@@ -93,7 +94,11 @@ class RetrievalHead(BaseModule):
 
     @_without_autocast
     def embed_video(self, tokens: VideoTokens) -> Tensor:
-        """Return (B, K, D) unit vectors of videos."""
+        """Return (B, K, D) unit vectors of videos.
+
+        Raises:
+            ValueError: If the tokens have another width than D.
+        """
         frames = F.normalize(tokens.frames, dim=-1)
         frames = frames.masked_fill(~tokens.frame_mask[..., None], 0.0)
         mean = frames.sum(dim=1) / tokens.frame_mask.sum(dim=1, keepdim=True)
@@ -101,10 +106,18 @@ class RetrievalHead(BaseModule):
 
     @_without_autocast
     def embed_text(self, tokens: TextTokens) -> Tensor:
-        """Return (N, K, D) unit vectors of captions."""
+        """Return (N, K, D) unit vectors of captions.
+
+        Raises:
+            ValueError: If the tokens have another width than D.
+        """
         return self._with_aligned(tokens.sentence, tokens.words, tokens.word_mask)
 
     def _with_aligned(self, whole: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        if whole.shape[-1] != self.embed_dim:
+            raise ValueError(f"{type(self).__name__} has embed_dim={self.embed_dim}, but got "
+                             f'tokens of width {whole.shape[-1]}: towers and neck must give the '
+                             "head's width")
         embeddings = [F.normalize(whole, dim=-1)]
         if self.alignment is not None:
             embeddings.append(self.alignment(tokens, mask))

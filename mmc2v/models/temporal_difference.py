@@ -117,7 +117,13 @@ class TemporalTransformer(BaseModule):
 
         Returns:
             VideoTokens: Mixed frames, and raw frames followed by the local branch's tokens.
+
+        Raises:
+            ValueError: If the frames have another width than the neck.
         """
+        if frames.shape[-1] != self.embed_dim:
+            raise ValueError(f'{type(self).__name__} has embed_dim={self.embed_dim}, but the '
+                             f'backbone gives frames of width {frames.shape[-1]}')
         mixed = self.mix(frames, mask)
         if self.local_branch is None:
             return VideoTokens(mixed, mask, frames, mask)

@@ -117,6 +117,30 @@ def test_report_has_means_spreads_and_bounds(tool, tmp_path):
         ablation_report.write_report(results, tmp_path / 'other.md', datetime.date(2026, 1, 1))
 
 
+def test_error_bars_lie_within_the_axes(tool, tmp_path, monkeypatch):
+    import ablation_picture
+    import ablation_report
+    results = {('mean', 0): figures(1, 2), ('mean', 1): figures(40, 80),
+               ('full', 0): figures(100, 100), ('full', 1): figures(20, 100)}
+    plt = ablation_picture.plt
+    monkeypatch.setattr(plt, 'close', lambda figure: None)
+    bars = ablation_report.bars_of(results)
+    assert [own.label for own in bars] == ['mean pooling', 'TDB + TAB, K = 5 (CLIP2Video)']
+    assert bars[1].found[:, 0] == pytest.approx([60, 56.57], abs=0.01)
+    ablation_picture.picture(bars, tmp_path / 'a.png')
+    figure = plt.gcf()
+    monkeypatch.undo()
+    ends = []
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        for lines in axes.collections:  # of the error bars
+            for segment in lines.get_segments():
+                ends += [value for _, value in segment]
+                assert low <= min(ends[-2:]) <= max(ends[-2:]) <= high
+    assert min(ends) < 0 < 105 < max(ends)
+    plt.close(figure)
+
+
 def test_standard_errors_and_ties(tool):
     import ablation_report
     spec = MovingEvents()

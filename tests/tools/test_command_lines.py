@@ -104,6 +104,7 @@ MISTAKES = [
     ('cache_videos.py', [CONFIG, '--out', 'OUT', '--candidates', '-3'], "1 up, got '-3'"),
     ('cache_videos.py', [CONFIG, '--out', 'OUT', '--quality', '96'], 'from 1 to 95'),
     ('demo.py', [f'{GONE}.py'], 'is not a file'),
+    ('mmaction_tool.py', ['get_flops.py'], "did you mean 'analysis_tools/get_flops.py'?"),
     ('analysis_tools/ablation.py', ['--report', 'EMPTY'], 'between which results go'),
     ('analysis_tools/ablation.py', ['--jobs', '0'], 'from 1 up'),
     ('analysis_tools/ablation_report.py', [GONE], 'holds no finished run'),

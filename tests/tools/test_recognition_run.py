@@ -9,6 +9,7 @@ import mmaction
 import numpy as np
 import pytest
 import torch
+from mmengine import load
 
 from mmc2v.datasets.moving_shapes import MovingShapes
 from mmc2v.datasets.shape_videos import write_shapes
@@ -82,6 +83,21 @@ def test_our_scripts_run_a_recognizer_too(folder):
                  *options(1), cwd=folder)
     assert 0 <= json.loads((folder / 'ours' / 'figures.json').read_text())['acc/top1'] <= 1
     assert 'R@1' not in output
+
+
+def test_their_confusion_matrix_and_published_checkpoint(folder):
+    """By our runner of their tools: the one needs what their wheel lacks, the other reads a log."""
+    tool = ROOT / 'tools' / 'mmaction_tool.py'
+    run(tool, 'analysis_tools/confusion_matrix.py', CONFIG.relative_to(ROOT), 'run/epoch_2.pth',
+        '--out', 'matrix.pkl', '--cfg-options', *options(2), cwd=folder)
+    matrix = load(folder / 'matrix.pkl')
+    assert (matrix.shape, int(matrix.sum())) == ((4, 4), 8)
+    run(tool, 'deployment/publish_model.py', 'run/epoch_2.pth', 'small.pth', cwd=folder)
+    published = torch.load(next(folder.glob('small_*.pth')), weights_only=True)
+    assert 'optimizer' not in published
+    whole = torch.load(folder / 'run' / 'epoch_2.pth', weights_only=True)['state_dict']
+    assert set(whole) - set(published['state_dict']) <= {'data_preprocessor.mean',
+                                                         'data_preprocessor.std'}
 
 
 def test_their_feature_extraction_becomes_features_of_ours(folder):

@@ -132,6 +132,34 @@ def tested(trained, data):
     return folder, json.loads((folder / 'one.json').read_text())
 
 
+def test_a_papers_figures_are_shown_for_the_whole_test_set_alone(trained, data, tmp_path,
+                                                                  monkeypatch, capsys):
+    """In this process; the metafile lies beside the config."""
+    folder, _ = trained
+    shutil.copy(folder / 'tiny.py', tmp_path)
+    counts = json.loads((data / 'all.json').read_text())
+    figures = '{R@1: 12.3, R@5: 45.6, R@10: 78.9, MdR: 4, MnR: 5.6}'
+    (tmp_path / 'metafile.yml').write_text(f"""
+Models:
+  - Name: tiny
+    Config: configs/tiny.py
+    Published: {{Source: arXiv 0000.00000, Protocol: Data half, Videos: {len(counts)}, Captions: {
+        sum(map(len, counts.values()))}, T2V: {figures}, V2T: {figures}}}
+""")
+    arguments = ['test.py', str(tmp_path / 'tiny.py'), str(folder / 'work' / 'epoch_1.pth'),
+                 '--work-dir', str(tmp_path / 'work'), '--out', str(tmp_path / 'metrics.json'),
+                 '--cfg-options', 'default_hooks.logger=None']
+    shown = []
+    for name, options in (('whole', []), ('subset', ['test_dataloader.dataset.indices=8'])):
+        monkeypatch.setattr(sys, 'argv', [*arguments, f'experiment_name=figures-{name}', *options])
+        golden.load_tool('test.py').main()
+        shown.append(capsys.readouterr().out)
+    assert "T2V, the paper's      12.3      45.6" in shown[0]
+    assert "the paper's: arXiv 0000.00000, not measured here" in shown[0]
+    assert '12.3' not in (tmp_path / 'metrics.json').read_text()
+    assert "the paper's" not in shown[1]
+
+
 def test_two_processes_test_as_one_also_where_the_sampler_pads(tested, data):
     folder, one = tested
     command('bash', 'tools/dist_test.sh', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth', 2,

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command_line import Parser, run
 
 if TYPE_CHECKING:
-    from matplotlib import pyplot as plt
+    from ablation_picture import Bars
 
     from mmc2v.datasets.moving_events import MovingEvents
 
@@ -130,10 +130,11 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
         results (Results): Figures of each variant and seed.
         spec (MovingEvents): What they were measured on.
     """
+    from ablation_picture import TEMPORAL
+
     from mmc2v.datasets.moving_events import KINDS
 
     names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
-    temporal = [kind for kind in KINDS if kind != 'static']
     lines = ['### Among all videos', '', *_table(
         ['variant', 'T2V R@1', 'V2T R@1', 'T2V pair R@1', 'V2T pair R@1'],
         [[VARIANTS[name], *(over_seeds(results, name, lambda m, key=key: m[key]) for key in (
@@ -145,11 +146,11 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
                                          for kind in KINDS)] for name in names])]
     lines += ['### Twins told apart: R@1 in percent of pair R@1', '',
               '50 is guessing, 100 is always right; T2V / V2T, ties count half.', '', *_table(
-                  ['variant', *temporal],
+                  ['variant', *TEMPORAL],
                   [[VARIANTS[name], *(' / '.join(over_seeds(
                       results, name, lambda m, d=d, kind=kind: twin_share(m, d, kind))
-                      for d in DIRECTIONS) for kind in temporal)] for name in names])]
-    return lines + bounds(results, spec, temporal)
+                      for d in DIRECTIONS) for kind in TEMPORAL)] for name in names])]
+    return lines + bounds(results, spec, TEMPORAL)
 
 
 def bounds(results: Results, spec: MovingEvents, kinds: list[str]) -> list[str]:
@@ -174,52 +175,28 @@ def bounds(results: Results, spec: MovingEvents, kinds: list[str]) -> list[str]:
         'half here.', '']
 
 
-def picture(results: Results, path: Path) -> None:
-    """Draw how well twins are told apart, and below it T2V R@1 with pair R@1 as outlines."""
-    import matplotlib
+def bars_of(results: Results) -> list[Bars]:
+    """Return what is drawn, for each variant that was run."""
+    from ablation_picture import TEMPORAL, Bars
 
     from mmc2v.datasets.moving_events import KINDS
 
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-
-    names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
-    figure, (above, below) = plt.subplots(2, 1, figsize=(12, 8.5), layout='constrained')
-    temporal = [kind for kind in KINDS if kind != 'static']
-    for number, name in enumerate(names):
+    bars = []
+    for name in VARIANTS:
         runs = [figures for (variant, _), figures in results.items() if variant == name]
-        shares = np.array([[twin_share(m, 't2v', kind) for kind in temporal] for m in runs])
-        found, pairs = (np.array([[m[f't2v/{kind}{suffix}_R1'] for kind in KINDS] for m in runs])
-                        for suffix in ('', '_pair'))
-        _bars(above, shares, number, len(names), label=VARIANTS[name])
-        _bars(below, found, number, len(names), outlines=pairs)
-    above.axhline(50, color='black', linewidth=0.8, linestyle='--')
-    above.set_title('Twins told apart, in 100 cases whose pair was found: 50 (dashed) is guessing',
-                    loc='left', fontsize=11)
-    above.set_xticks(range(len(temporal)), temporal)
-    above.legend(fontsize=8, ncols=3, loc='upper center', bbox_to_anchor=(0.5, -0.06))
-    below.set_title('T2V R@1 among videos of the kind, %; outlines: pair R@1, where the reversed '
-                    'twin counts as well', loc='left', fontsize=11)
-    below.set_xticks(range(len(KINDS)), KINDS)
-    for axes in (above, below):
-        axes.set_ylim(0, 105)
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+        if runs:
+            bars.append(Bars(
+                VARIANTS[name],
+                _mean_and_spread([[twin_share(m, 't2v', kind) for kind in TEMPORAL] for m in runs]),
+                _mean_and_spread([[m[f't2v/{kind}_R1'] for kind in KINDS] for m in runs]),
+                np.mean([[m[f't2v/{kind}_pair_R1'] for kind in KINDS] for m in runs], axis=0)))
+    return bars
 
 
-def _bars(axes: plt.Axes, values: np.ndarray, number: int, count: int, label: str = '',
-          outlines: Optional[np.ndarray] = None) -> None:
-    """Draw the mean over seeds of one variant, (seeds, kinds), with its standard deviation."""
-    from matplotlib import pyplot as plt
-
-    width = 0.9 / count
-    place = np.arange(values.shape[1]) - 0.45 + width * (number + 0.5)
-    if outlines is not None:
-        axes.bar(place, outlines.mean(axis=0), 0.9 * width, fill=False, edgecolor='0.6',
-                 linewidth=0.8)
-    axes.bar(place, values.mean(axis=0), 0.9 * width, label=label or None,
-             yerr=values.std(axis=0, ddof=1) if len(values) > 1 else None,
-             error_kw=dict(elinewidth=1), color=plt.get_cmap('tab10')(number))
+def _mean_and_spread(runs: list[list[float]]) -> np.ndarray:
+    """Return mean and standard deviation over runs; the latter is 0 for a single one."""
+    spread = np.std(runs, axis=0, ddof=1) if len(runs) > 1 else np.zeros(len(runs[0]))
+    return np.stack([np.mean(runs, axis=0), spread])
 
 
 def write_report(results: Results, path: Path, date: datetime.date) -> None:
@@ -233,6 +210,8 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
     Raises:
         ValueError: If the file lacks the markers.
     """
+    from ablation_picture import picture
+
     from mmc2v.datasets.moving_events import MovingEvents
 
     spec = MovingEvents()
@@ -246,7 +225,7 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
              MARKERS[1]]
     text = page_with_markers(path)
     before, after = text.split(MARKERS[0])[0], text.split(MARKERS[1])[1]
-    picture(results, image)
+    picture(bars_of(results), image)
     path.write_text(before + '\n'.join(lines) + after)
 
 

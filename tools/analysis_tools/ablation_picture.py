@@ -1,0 +1,70 @@
+"""The picture of the ablation."""
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import matplotlib
+import numpy as np
+
+from mmc2v.datasets.moving_events import KINDS
+
+matplotlib.use('Agg')
+from matplotlib import pyplot as plt
+
+TEMPORAL = [kind for kind in KINDS if kind != 'static']  # kinds that have twins
+
+
+class Bars(NamedTuple):
+    """What is drawn of one variant, each a number a kind of caption, in percent.
+
+    Attributes:
+        label (str): Its name.
+        shares (np.ndarray): Twins told apart; (2, kinds but static): mean over seeds, and standard
+            deviation.
+        found (np.ndarray): T2V R@1, (2, kinds) likewise.
+        pairs (np.ndarray): T2V pair R@1, (kinds,) means.
+    """
+
+    label: str
+    shares: np.ndarray
+    found: np.ndarray
+    pairs: np.ndarray
+
+
+def picture(bars: Sequence[Bars], path: Path) -> None:
+    """Draw how well twins are told apart, and below it T2V R@1 with pair R@1 as outlines.
+
+    Args:
+        bars (Sequence[Bars]): One a variant.
+        path (Path): PNG to write.
+    """
+    figure, (above, below) = plt.subplots(2, 1, figsize=(12, 10), layout='constrained')
+    for number, own in enumerate(bars):
+        _bars(above, own.shares, number, len(bars), label=own.label)
+        _bars(below, own.found, number, len(bars), outlines=own.pairs)
+    above.axhline(50, color='black', linewidth=0.8, linestyle='--')
+    above.set_title('Twins told apart, in 100 cases whose pair was found: 50 (dashed) is guessing',
+                    loc='left', fontsize=12)
+    above.set_xticks(range(len(TEMPORAL)), TEMPORAL, fontsize=11)
+    below.set_title('T2V R@1 among videos of the kind, %; outlines: pair R@1, where the reversed '
+                    'twin counts as well', loc='left', fontsize=12)
+    below.set_xticks(range(len(KINDS)), KINDS, fontsize=11)
+    figure.legend(fontsize=12, ncols=2, loc='outside lower center')
+    for axes, values in ((above, [own.shares for own in bars]),
+                         (below, [own.found for own in bars])):
+        ends = np.array([[mean - spread, mean + spread] for mean, spread in values])
+        axes.set_ylim(min(0, ends.min() - 2), max(105, ends.max() + 2))
+        axes.set_yticks(range(0, 101, 20))
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def _bars(axes: plt.Axes, values: np.ndarray, number: int, count: int, label: str = '',
+          outlines: Optional[np.ndarray] = None) -> None:
+    """Draw (2, kinds) means and standard deviations of one variant."""
+    width = 0.9 / count
+    place = np.arange(values.shape[1]) - 0.45 + width * (number + 0.5)
+    if outlines is not None:
+        axes.bar(place, outlines, 0.9 * width, fill=False, edgecolor='0.6', linewidth=0.8)
+    axes.bar(place, values[0], 0.9 * width, label=label or None,
+             yerr=values[1], error_kw=dict(elinewidth=1), color=plt.get_cmap('tab10')(number))
