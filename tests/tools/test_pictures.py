@@ -10,7 +10,6 @@ from PIL import Image
 
 from ..tiny import ROOT, batch, build_model, model_config, run_config, write_dataset
 
-
 FOLDER = ROOT / 'tools' / 'visualizations'
 
 
