@@ -37,9 +37,9 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
         nn.Module: The model in evaluation mode, its config in ``model.cfg``.
 
     Raises:
-        ValueError: If there is no checkpoint and parameters would be random.
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the checkpoint is not of the config's model.
+        FileNotFoundError: If there is no such config or checkpoint.
+        ValueError: If there is no checkpoint and parameters would be random, or the checkpoint is
+            not of the config's model.
     """
     config = config if isinstance(config, Config) else read_config(config, needs=['model'])
     init_default_scope(config.get('default_scope', 'mmaction'))

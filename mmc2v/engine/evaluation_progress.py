@@ -2,7 +2,7 @@
 import time
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 
 from mmc2v.registry import HOOKS
@@ -30,8 +30,13 @@ class EvaluationProgressHook(Hook):
 
     def _after_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                     outputs: Any = None, mode: str = 'train') -> None:
-        if mode == 'train' or time.monotonic() - self._last < self.seconds:
+        if mode == 'train':
             return
-        self._last = time.monotonic()
-        _, line = runner.log_processor.get_log_after_iter(runner, batch_idx, mode)
-        runner.logger.info(line)
+        now = time.monotonic()
+        if any(isinstance(hook, LoggerHook) and self.every_n_inner_iters(batch_idx, hook.interval)
+               for hook in runner.hooks):
+            self._last = now  # it has just logged
+        elif now - self._last >= self.seconds:
+            self._last = now
+            _, line = runner.log_processor.get_log_after_iter(runner, batch_idx, mode)
+            runner.logger.info(line)
