@@ -1,11 +1,15 @@
 """Annotation files, read strictly: what is wrong with them is said before anything runs."""
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 VIDEO_EXTENSIONS = ('.mp4', '.avi', '.webm', '.mkv', '.mov', '.m4v', '.mpg', '.mpeg', '.3gp',
-                    '.wmv', '.flv', '.ogv', '.ts')
+                    '.3gpp', '.3g2', '.wmv', '.flv', '.ogv', '.ts', '.mts', '.m2ts', '.qt',
+                    '.asf', '.divx')
+# DiDeMo lists videos of unknown kind as ``x.null`` and ``x.``
+_NO_EXTENSIONS = ('.null', '.')
 
 
 def video_id(name: str) -> str:
@@ -18,7 +22,69 @@ def video_id(name: str) -> str:
     """
     base = name.replace('\\', '/').rsplit('/', 1)[-1]
     stem, _, extension = base.rpartition('.')
-    return stem if stem and f'.{extension.lower()}' in VIDEO_EXTENSIONS else base
+    is_extension = f'.{extension.lower()}' in VIDEO_EXTENSIONS + _NO_EXTENSIONS
+    return stem if stem and is_extension else base
+
+
+def match_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Find the videos of one annotation in another.
+
+    Two names are one video if their ids are equal and, where both have a folder, their folders:
+    ``cats/1.mp4`` is not ``dogs/1.mp4``, but may be ``1.avi`` of an annotation that was made
+    within ``cats``.
+
+    Args:
+        names (Iterable[str]): Names of one annotation.
+        others (Iterable[str]): Names of the other.
+
+    Returns:
+        dict[str, str]: name -> other name, of the videos that are in both.
+    """
+    by_id: dict[str, list[str]] = {}
+    for other in others:
+        by_id.setdefault(video_id(other), []).append(other)
+    found = {}
+    for name in names:
+        same_id = by_id.get(video_id(name), [])
+        same = [other for other in same_id if _folder(other) == _folder(name)] \
+            or [other for other in same_id if not (_folder(other) and _folder(name))]
+        if same:
+            found[name] = same[0]
+    return found
+
+
+def _folder(name: str) -> str:
+    return name.replace('\\', '/').rpartition('/')[0]
+
+
+def parse_json(text: str, path: str, first_row: int = 1) -> Any:
+    """Parse JSON, refusing keys that appear twice in an object.
+
+    Args:
+        text (str): The JSON.
+        path (str): File that it is of, for the message.
+        first_row (int): Row of the file in which the text begins. Defaults to 1.
+
+    Returns:
+        Any: Its value.
+
+    Raises:
+        ValueError: With row, column and what stands there, if it is not JSON. With the key, if one
+            appears twice.
+    """
+    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries = dict(pairs)
+        if len(entries) < len(pairs):
+            (key, _), = Counter(key for key, _ in pairs).most_common(1)
+            raise ValueError(f"'{path}': the key '{key}' appears twice")
+        return entries
+
+    try:
+        return json.loads(text, object_pairs_hook=without_repeats)
+    except json.JSONDecodeError as error:
+        around = text[max(0, error.pos - 30):error.pos + 30]
+        raise ValueError(f"'{path}', row {first_row + error.lineno - 1}, column {error.colno}: not "
+                         f'JSON: {error.msg}, near {around!r}') from error
 
 
 def read_json_object(path: str, hint: str = '') -> dict[str, Any]:
@@ -37,22 +103,11 @@ def read_json_object(path: str, hint: str = '') -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"annotation file '{path}' does not exist. {hint}".strip())
-
-    def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        entries = dict(pairs)
-        if len(entries) < len(pairs):
-            counts = Counter(key for key, _ in pairs)
-            twice = [key for key, count in counts.items() if count > 1]
-            raise ValueError(f"'{path}': the keys {twice[:5]} appear more than once")
-        return entries
-
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'),
-                             object_pairs_hook=without_duplicates)
+        text = Path(path).read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(f"'{path}' is not UTF-8: {error}") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"'{path}' is not JSON: {error}") from error
+    content = parse_json(text, path)
     if not isinstance(content, dict):
         raise ValueError(f"'{path}' must hold an object {{name: ...}}, "
                          f'not {type(content).__name__}')

@@ -1,4 +1,4 @@
-# DiDeMo: 8,395 / 1,065 / 1,004 videos.
+# DiDeMo: 8,392 / 1,065 / 1,004 videos.
 _base_ = ['paragraph.py']
 
 missing_hint = (

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmc2v.annotations import read_json_object, video_id
+from mmc2v.annotations import match_names, read_json_object, video_id
 from mmc2v.registry import HOOKS
 
 
@@ -38,8 +38,9 @@ def annotation_files(loader: Any) -> Iterator[str]:
 class SplitOverlapHook(Hook):
     """Compares the video ids of training with those of validation and test before training.
 
-    Ids are names without folder and extension. Of MSR-VTT's 2,990 full test videos 1,990 are in
-    the 9k training list, and nothing else would tell.
+    Ids are names without extension, and without folder unless both annotations give one. Of
+    MSR-VTT's 2,990 full test videos 1,990 are in the 9k training list, and nothing else would
+    tell.
 
     Args:
         allow (Sequence[str]): Names of annotation files (``test.json``) that may share videos with
@@ -56,25 +57,25 @@ class SplitOverlapHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Compare."""
-        train = self._ids(runner.train_dataloader)
+        train = self._names(runner.train_dataloader)
         for kind in ('val', 'test'):
             loader = getattr(runner, f'_{kind}_dataloader', None) \
                 or runner.cfg.get(f'{kind}_dataloader')
-            for path, ids in self._ids(loader).items():
+            for path, names in self._names(loader).items():
                 if Path(path).name in self.allow:
                     continue
-                for train_path, train_ids in train.items():
-                    shared = sorted(ids & train_ids)
+                for train_path, train_names in train.items():
+                    shared = sorted(map(video_id, match_names(names, train_names)))
                     if shared:
                         raise ValueError(
-                            f"{len(shared)} of the {len(ids)} videos of '{path}' ({kind}) are in "
+                            f"{len(shared)} of the {len(names)} videos of '{path}' ({kind}) are in "
                             f"the training annotation '{train_path}' as well: {shared[:5]}. Train "
                             'on a list without them, or, if that is wanted, name the annotation '
                             "in custom_hooks: dict(type='mmc2v.SplitOverlapHook', "
                             f"allow=['{Path(path).name}'])")
 
     @staticmethod
-    def _ids(loader: Any) -> dict[str, set[str]]:
+    def _names(loader: Any) -> dict[str, list[str]]:
         # an absent test annotation is no matter of training
-        return {path: {video_id(name) for name in read_json_object(path)}
+        return {path: list(read_json_object(path))
                 for path in annotation_files(loader) if Path(path).is_file()}

@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mmc2v.annotations import video_id
+from mmc2v.annotations import match_names
 
 FORMAT = 1
 
@@ -85,7 +85,7 @@ class RetrievalEmbeddings:
     def select(self, annotation: dict[str, list[str]]) -> 'RetrievalEmbeddings':
         """Keep the videos and captions of another split.
 
-        Videos are matched by id (their name without folder and extension), captions by their text.
+        Videos are matched by :func:`mmc2v.annotations.match_names`, captions by their text.
 
         Args:
             annotation (dict[str, list[str]]): Captions of each video of the split.
@@ -96,19 +96,20 @@ class RetrievalEmbeddings:
         Raises:
             ValueError: If no caption of a video that is in the dump was embedded.
         """
-        wanted = {video_id(name): set(captions) for name, captions in annotation.items()}
-        chosen = np.flatnonzero([video_id(name) in wanted for name in self.video_ids])
-        is_chosen = np.isin(np.arange(len(self.video_ids)), chosen)
-        kept = np.flatnonzero([is_chosen[own] and caption in wanted[video_id(
-            self.video_ids[own])] for own, caption in zip(self.owner, self.captions.tolist())])
+        match = match_names(self.video_ids.tolist(), annotation)
+        wanted = {name: set(annotation[other]) for name, other in match.items()}
+        chosen = np.flatnonzero([name in wanted for name in self.video_ids])
+        kept = np.flatnonzero([caption in wanted.get(self.video_ids[own], ()) for own, caption in
+                               zip(self.owner, self.captions.tolist())])
         bare = np.setdiff1d(chosen, self.owner[kept])
         if len(bare) or not len(chosen):
             raise ValueError(
-                f'{len(chosen)} of {len(wanted)} videos of the split are in the dump, and '
+                f'{len(chosen)} of {len(annotation)} videos of the split are in the dump, and '
                 f'{len(bare)} of those have none of its captions there: '
                 f'{self.video_ids[bare[:3]].tolist()}. Embed them by tools/test.py with that '
                 'annotation')
-        info = dict(self.info, listed_videos=len(wanted), missing_videos=len(wanted) - len(chosen))
+        info = dict(self.info, listed_videos=len(annotation),
+                    missing_videos=len(annotation.keys() - set(match.values())))
         return replace(self._subset(chosen, kept), info=info)
 
     def of_kind(self, kind: str) -> 'RetrievalEmbeddings':

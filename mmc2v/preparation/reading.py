@@ -1,10 +1,11 @@
 """Readers of official files that name the file and the row of what is wrong."""
 import csv
-import json
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
+
+from mmc2v.annotations import parse_json
 
 
 def _lines(path: Path) -> list[str]:
@@ -46,16 +47,57 @@ def read_list(path: Path) -> list[str]:
     return list(rows)
 
 
-def read_table(path: Path, columns: Sequence[str], separator: str = ',',
-               has_header: bool = True, unique: Optional[str] = None) -> list[dict[str, str]]:
-    """Read a table.
+def read_numbered_table(path: Path, columns: Sequence[str], separator: str = ',',
+                        has_header: bool = True, quoted: bool = True
+                        ) -> list[tuple[int, dict[str, str]]]:
+    """Read a table whose cells may span lines.
 
     Args:
         path (Path): The file.
         columns (Sequence[str]): Columns that must be there; all of them in order without a header.
-        separator (str): ',' for CSV with quotes; a tab separates without quotes. Defaults to ','.
+        separator (str): Between cells. Defaults to ','.
         has_header (bool): Whether the first row names the columns. Defaults to True.
+        quoted (bool): Whether cells may stand in double quotes. Defaults to True.
+
+    Returns:
+        list[tuple[int, dict[str, str]]]: Line in which a row begins, and its cells by column.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With file and row, if columns are missing, too many or too few.
+    """
+    reader = csv.reader((line + '\n' for line in _lines(path)), delimiter=separator, strict=True,
+                        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+    rows = []
+    try:
+        names = [name.strip() for name in next(reader)] if has_header else list(columns)
+        absent = [column for column in columns if column not in names]
+        if absent or len(set(names)) < len(names):
+            raise ValueError(f"'{path}', row 1: expected the columns {list(columns)}, found "
+                             f'{names}')
+        first_line = reader.line_num + 1
+        for cells in reader:
+            if len(cells) != len(names):
+                raise ValueError(f"'{path}', row {first_line}: expected {len(names)} columns "
+                                 f'({", ".join(names)}), found {len(cells)}: {cells}')
+            rows.append((first_line, dict(zip(names, (cell.strip() for cell in cells)))))
+            first_line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"'{path}', row {reader.line_num}: not a table: {error}") from error
+    if not rows:
+        raise ValueError(f"'{path}' has a header and no row")
+    return rows
+
+
+def read_table(path: Path, columns: Sequence[str], unique: Optional[str] = None,
+               **layout: Any) -> list[dict[str, str]]:
+    """Read a table without the numbers of its lines.
+
+    Args:
+        path (Path): The file.
+        columns (Sequence[str]): Columns that must be there.
         unique (str, optional): A column whose values may not repeat.
+        **layout: ``separator``, ``has_header``, ``quoted`` of :func:`read_numbered_table`.
 
     Returns:
         list[dict[str, str]]: One dict a row.
@@ -65,67 +107,56 @@ def read_table(path: Path, columns: Sequence[str], separator: str = ',',
         ValueError: With file and row, if columns are missing, too many or too few, or an id
             appears twice.
     """
-    lines = _lines(path)
-    quoting = csv.QUOTE_MINIMAL if separator == ',' else csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
-    rows, seen = [], {}
-    try:
-        names = [name.strip() for name in next(reader)] if has_header else list(columns)
-        absent = [column for column in columns if column not in names]
-        if absent:
-            raise ValueError(f"'{path}', row 1: expected the columns {list(columns)}, found "
-                             f'{names}')
-        for cells in reader:
-            where = f"'{path}', row {reader.line_num}"
-            if len(cells) != len(names):
-                raise ValueError(f'{where}: expected {len(names)} columns ({", ".join(names)}), '
-                                 f'found {len(cells)}: {cells}')
-            row = dict(zip(names, (cell.strip() for cell in cells)))
-            if unique is not None and seen.setdefault(row[unique], where) != where:
-                raise ValueError(f"{where}: the id '{row[unique]}' appears twice, first in "
-                                 f'{seen[row[unique]]}')
-            rows.append(row)
-    except csv.Error as error:
-        raise ValueError(f"'{path}', row {reader.line_num}: not a table: {error}") from error
-    if not rows:
-        raise ValueError(f"'{path}' has a header and no row")
-    return rows
+    rows = read_numbered_table(path, columns, **layout)
+    seen: dict[str, int] = {}
+    for line, row in rows:
+        if unique is not None and seen.setdefault(row[unique], line) != line:
+            raise ValueError(f"'{path}', row {line}: the id '{row[unique]}' appears twice, first "
+                             f'in row {seen[row[unique]]}')
+    return [row for _, row in rows]
 
 
-def read_json(path: Path, kind: type) -> Any:
-    """Read JSON whose outermost value is of a kind.
+def read_json(path: Path, *kinds: type) -> Any:
+    """Read JSON whose outermost value is of one of some kinds.
 
     Args:
         path (Path): The file.
-        kind (type): dict or list.
+        *kinds (type): dict, list.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: With file and row, if it is not JSON, not of that kind, or has a key twice.
+        ValueError: With file and row, if it is not JSON, not of those kinds, or has a key twice.
     """
-    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        entries: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in entries:
-                raise ValueError(f"'{path}': the id '{key}' appears twice")
-            entries[key] = value
-        return entries
-
-    try:
-        content = json.loads('\n'.join(_lines(path)), object_pairs_hook=without_repeats)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"'{path}', row {error.lineno}: not JSON: {error.msg}") from error
-    if not isinstance(content, kind):
+    content = parse_json('\n'.join(_lines(path)), str(path))
+    if not isinstance(content, kinds):
         names = {dict: 'an object', list: 'a list'}
-        raise ValueError(f"'{path}', row 1: expected {names[kind]}, found "
-                         f'{names.get(type(content), type(content).__name__)}')
+        raise ValueError(f"'{path}', row 1: expected {' or '.join(names[kind] for kind in kinds)}, "
+                         f'found {names.get(type(content), type(content).__name__)}')
     return content
 
 
+def read_json_lines(path: Path) -> list[Any]:
+    """Read one JSON value a row.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With file and row, if a row is not JSON, or has a key twice.
+    """
+    return [parse_json(line, str(path), row) for row, line in enumerate(_lines(path), 1)]
+
+
+# Containers that pickles of such lists name: what they build holds nothing else.
+_CONTAINERS = {('collections', 'OrderedDict'), ('collections', 'defaultdict'),
+               *((module, name) for module in ('builtins', '__builtin__')
+                 for name in ('list', 'dict'))}
+
+
 class _DataUnpickler(pickle.Unpickler):
-    """Builds numbers, strings, lists, tuples and dicts, and looks nothing up."""
+    """Builds numbers, strings, lists, tuples and dicts, and looks nothing else up."""
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _CONTAINERS:
+            return super().find_class(module, name)
         raise pickle.UnpicklingError(f'it refers to {module}.{name}, and plain lists of words do '
                                      'not; nothing of it was executed')
 

@@ -1,5 +1,7 @@
 """Finding video files by id, and finding those that cannot be decoded."""
-from collections.abc import Iterable, Sequence
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -19,40 +21,91 @@ def match_id(name: str) -> str:
     return stripped if stripped == video_id(stripped) else match_id(stripped)
 
 
-def find_videos(folder: Path, ids: Iterable[str]) -> dict[str, str]:
-    """Find videos in a folder and its subfolders.
+def find_videos(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Find videos in a folder and its subfolders, linked ones included.
+
+    The closest match wins: the very file that is listed, then the same with a further extension
+    (``x.mov.mp4`` for ``x.mov``), then the same id with another extension (``x.mp4``), then the id
+    without ActivityNet's ``v_``. A listed file counts whatever its extension. Ids are
+    case-sensitive, as YouTube's are, extensions are not.
 
     Args:
         folder (Path): Where to look.
-        ids (Iterable[str]): Official ids or file names.
+        names (Iterable[str]): Official ids or file names. One with a folder in it is relative to
+            ``folder``; any other is found in subfolders as well.
 
     Returns:
-        dict[str, str]: id -> path relative to the folder, for those that are there. ActivityNet's
-        ``v_<id>`` also finds ``<id>``.
+        dict[str, str]: name -> path relative to the folder, for those that are there.
 
     Raises:
-        ValueError: If the folder has no video of them, or two files of one id.
+        FileNotFoundError: If there is no such folder.
+        ValueError: If the folder has none of them, several files that match one equally well, or
+            one file that matches two.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"--videos '{folder}' is not a folder")
-    files: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file():
-            files.setdefault(match_id(path.name), []).append(path.relative_to(folder).as_posix())
+    names = list(dict.fromkeys(names))
+    listed = {posixpath.basename(name) for name in names}
+    files = sorted(path for path in _walk(folder) if posixpath.basename(path) in listed
+                   or posixpath.splitext(path)[1].lower() in VIDEO_EXTENSIONS)
+    index: dict[tuple[str, str], list[str]] = {}
+    for path in files:
+        for key in _keys_of_file(path):
+            index.setdefault(key, []).append(path)
     found: dict[str, str] = {}
-    ids = list(ids)
-    for name in ids:
-        plain = match_id(name)
-        candidates = files.get(plain) or files.get(plain.removeprefix('v_'), [])
+    for name in names:
+        candidates = next((index[key] for key in _keys_of_name(name) if key in index), [])
         if len(candidates) > 1:
             raise ValueError(f"--videos '{folder}' has {len(candidates)} files of video '{name}': "
                              f'{candidates}. Keep one of them')
         if candidates:
             found[name] = candidates[0]
     if not found:
-        raise ValueError(f"--videos '{folder}' has {sum(map(len, files.values()))} videos, and "
-                         f"none is one of the {len(ids)} of the annotation, such as '{ids[0]}'")
+        raise ValueError(f"--videos '{folder}' has {len(files)} videos, and none is one of the "
+                         f"{len(names)} of the annotation, such as '{names[0]}'")
+    refuse_shared_files(found)
     return found
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Yield the files below a folder, each real folder once, so that links cannot form a loop."""
+    visited = set()
+    for parent, subfolders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(parent) in visited:
+            subfolders.clear()
+            continue
+        visited.add(os.path.realpath(parent))
+        subfolders.sort()
+        for name in files:
+            if os.path.isfile(os.path.join(parent, name)):
+                yield (Path(parent) / name).relative_to(folder).as_posix()
+
+
+def _keys_of_file(path: str) -> set[tuple[str, str]]:
+    """Return under what a file is found: see :func:`_keys_of_name`."""
+    base = posixpath.basename(path)
+    stem, extension = posixpath.splitext(path)
+    stem = stem if extension.lower() in VIDEO_EXTENSIONS else path
+    return {('path', path), ('name', base), ('stem', stem), ('stem', posixpath.basename(stem)),
+            ('id', posixpath.join(posixpath.dirname(path), match_id(base))),
+            ('id', match_id(base))}
+
+
+def _keys_of_name(name: str) -> list[tuple[str, str]]:
+    """Return under what to look for a listed video, the closest match first."""
+    folder, identity = posixpath.dirname(name), match_id(name)
+    return [('path', name), ('name', name), ('stem', name),
+            ('id', posixpath.join(folder, identity)),
+            ('id', posixpath.join(folder, identity.removeprefix('v_')))]
+
+
+def refuse_shared_files(found: Mapping[str, str]) -> None:
+    """Refuse two listed names (keys) of one file (value), of which one would get lost."""
+    names: dict[str, str] = {}
+    for name, path in found.items():
+        if names.setdefault(path, name) != name:
+            raise ValueError(f"'{names[path]}' and '{name}' are listed as two videos, and "
+                             f"'{path}' is the file of both; name it in one way")
 
 
 def problem_of(path: str) -> Optional[str]:

@@ -77,8 +77,8 @@ def test_uniform_sample_of_mmaction2_serves(folder):
     ({'0.mp4': 'a string'}, "video '0.mp4': captions must be a list"),
     ({'0.mp4': ['good', '  ']}, "video '0.mp4': caption 1 is empty"),
     ({'0.mp4': ['good'], '1.mp4': [7]}, "video '1.mp4': caption 0 is 7, not a string"),
-    ('{"0.mp4": ["a"], "1.mp4": ["b"], "0.mp4": ["c"]}', r"keys \['0.mp4'\] appear more than once"),
-    ('{"0.mp4": ["a"', 'is not JSON'),
+    ('{"0.mp4": ["a"], "1.mp4": ["b"], "0.mp4": ["c"]}', r"the key '0.mp4' appears twice"),
+    ('{"0.mp4": ["a"', r'row 1, column 15: not JSON'),
     ('["0.mp4"]', 'must hold an object'),
 ])
 def test_wrong_annotations_are_named_when_loaded(folder, tmp_path, content, message):

@@ -1,11 +1,13 @@
 """What is trained on is not evaluated; the best and the last validation are both reported."""
 import json
 import shutil
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from mmengine.runner import Runner
 
-from mmc2v.engine.split_overlap import annotation_files
+from mmc2v.engine.split_overlap import SplitOverlapHook, annotation_files
 from mmc2v.registry import DATASETS
 
 from ..tiny import dataset_config, run_config, write_dataset
@@ -41,6 +43,22 @@ def test_shared_videos_are_refused_unless_allowed_by_name(val, test, kind, data,
     overlap.allow = ['test.json']
     config.experiment_name = f'allowed-{kind}'
     Runner.from_cfg(config).train()
+
+
+def test_videos_of_different_folders_may_have_one_number(tmp_path):
+    files = {'train.json': ['cats/1.mp4', 'cats/2.mp4'], 'val.json': ['dogs/1.mp4', 'dogs/2.mp4'],
+             'test.json': ['cats/2.avi'], 'flat.json': ['1.mp4']}
+    for file, names in files.items():
+        (tmp_path / file).write_text(json.dumps({name: ['x'] for name in names}))
+    loaders = {file: dict(dataset=dict(type='mmc2v.VideoTextDataset', data_root=str(tmp_path),
+                                       ann_file=file)) for file in files}
+    for file, shared in (('val.json', None), ('test.json', '2'), ('flat.json', '1')):
+        runner = SimpleNamespace(train_dataloader=loaders['train.json'],
+                                 cfg=dict(val_dataloader=loaders[file]))
+        refusal = pytest.raises(ValueError, match=rf"1 of the .*well: \['{shared}'\]") \
+            if shared else nullcontext()
+        with refusal:
+            SplitOverlapHook().before_train(runner)
 
 
 def test_annotations_are_found_in_wrapped_data_sets(data):

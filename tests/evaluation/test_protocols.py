@@ -125,6 +125,12 @@ def test_another_split_of_the_same_embeddings():
         e.select({'x.mp4': ['a']})
 
 
+def test_a_split_is_told_by_folder_where_numbers_repeat():
+    e = embeddings(video_ids=np.array([f'{"ab"[i % 2]}/{i // 2}.mp4' for i in range(17)]))
+    annotation = {f'b/{i}.mp4': e.captions[e.owner == 2 * i + 1].tolist() for i in range(3)}
+    assert e.select(annotation).video_ids.tolist() == ['b/0.mp4', 'b/1.mp4', 'b/2.mp4']
+
+
 def test_missing_bank_is_an_error():
     with pytest.raises(ValueError, match='--query-bank'):
         retrieval_metrics(embeddings(query_bank=None), query_bank=True)

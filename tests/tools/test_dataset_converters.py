@@ -1,9 +1,12 @@
 """Every converter on small files in the official formats, and on malformed ones."""
+import collections
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,7 +75,7 @@ def activitynet():
         return json.dumps({f'v_{name}': dict(duration=9.5, timestamps=[[0, 4], [4, 9]], sentences=[
             f'{name} begins.', f' Then {name} ends. ']) for name in ids})
     return {'train.json': captions(['a', 'b', 'x']), 'val_1.json': captions(['c', 'd']),
-            'train_ids.json': json.dumps(['v_b', 'v_a'])}
+            'train_ids.json': json.dumps(['v_b', 'v_a']), 'val_ids.json': json.dumps(['v_c'])}
 
 
 def lsmdc():
@@ -119,7 +122,8 @@ def run(monkeypatch, capsys):
     ('vatex', 'hgr', dict(train=(3, 30), val=(1, 10), test=(2, 20))),
     ('vatex', 'paper', dict(train=(3, 30), test=(2, 20))),
     ('didemo', 'paragraph', dict(train=(3, 3), val=(1, 1), test=(2, 2))),
-    ('activitynet', 'paragraph', dict(train=(2, 2), test=(2, 2))),
+    ('activitynet', 'paragraph', dict(train=(3, 3), test=(2, 2))),
+    ('activitynet', 'paragraph-ids', dict(train=(2, 2), test=(1, 1))),
     ('lsmdc', '1k', dict(train=(2, 3), val=(1, 1), test=(2, 2))),
 ])
 def test_official_formats(name, protocol, counts, run, tmp_path):
@@ -145,7 +149,7 @@ def test_captions_and_names(run, tmp_path):
     assert one('msrvtt')['test'] == {f'video{i}.mp4': [CAPTION] for i in (5, 6, 7)}
     assert one('msvd')['train']['a_0.5.mp4'] == ['a clip of a_0.5', 'again a_0.5']
     assert one('didemo')['test'] == {'e.mov': ['e first e then'], 'f.mov': ['f first f then']}
-    assert list(one('activitynet')['train']) == ['v_b.mp4', 'v_a.mp4']
+    assert list(one('activitynet')['train']) == ['v_a.mp4', 'v_b.mp4', 'v_x.mp4']
     assert one('activitynet')['test']['v_c.mp4'] == ['c begins. Then c ends.']
     lsmdc_files = one('lsmdc')
     assert lsmdc_files['train']['1_A_00.01-00.02.mp4'] == [
@@ -154,6 +158,119 @@ def test_captions_and_names(run, tmp_path):
                 tmp_path / f'out{official}')[0] for official in (False, True)]
     assert both[0]['train'] == both[1]['train']
     assert both[0]['val'] == both[1]['val']
+
+
+def test_activitynet_is_as_published_or_as_the_lists_say_and_the_report_says_which(run, tmp_path):
+    folder = write(tmp_path / 'in', activitynet())
+    found, printed = run('activitynet', folder, tmp_path / 'all')
+    assert found['report']['notes'] == [
+        'videos: all that have captions; train_ids.json and val_ids.json are not read']
+    assert found['report']['notes'][0] in printed.out
+    found, _ = run('activitynet', folder, tmp_path / 'ids', '--protocol', 'paragraph-ids')
+    assert list(found['train']) == ['v_b.mp4', 'v_a.mp4']
+    assert found['report']['notes'] == ['videos: those of train_ids.json and val_ids.json']
+    (folder / 'val_ids.json').unlink()
+    with pytest.raises(SystemExit, match=r"val_ids\.json' does not exist"):
+        run('activitynet', folder, tmp_path / 'ids', '--protocol', 'paragraph-ids')
+
+
+def numbered(*counts):
+    """As many ids a split as there are in the files as they are distributed."""
+    return {split: [f'{split}{i}' for i in range(count)]
+            for split, count in zip(('train', 'val', 'test'), counts)}
+
+
+def test_didemo_as_distributed_needs_no_word(run, tmp_path):
+    splits = numbered(8392, 1065, 1004)
+    files = {**lists('.mov', **splits), **{f'{split}_data.json': json.dumps([
+        dict(video=f'{name}.mov', description='x') for name in ids])
+        for split, ids in splits.items()}}
+    found, printed = run('didemo', write(tmp_path / 'in', files), tmp_path / 'out')
+    assert printed.err == ''
+    assert len(found['train']) == 8392
+
+
+def test_msvd_as_distributed_needs_no_word(run, tmp_path):
+    splits = numbered(1200, 100, 670)
+    words = {}
+    for ids, total in zip(splits.values(), (48774, 4290, 27763)):
+        words.update({name: [['x']] * (total // len(ids)) for name in ids})
+        words[ids[0]] = [['x']] * (total // len(ids) + total % len(ids))
+    files = {'raw-captions.pkl': pickle.dumps(words), **lists(**splits)}
+    found, printed = run('msvd', write(tmp_path / 'in', files), tmp_path / 'out')
+    assert printed.err == ''
+    assert [counts['captions'] for counts in found['report']['splits'].values()] == [
+        48774, 4290, 27763]
+
+
+@pytest.mark.parametrize('kind', [lambda words: collections.defaultdict(list, words),
+                                  collections.OrderedDict])
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_word_lists_may_be_in_other_dicts(kind, protocol, run, tmp_path):
+    plain = pickle.loads(msvd()['raw-captions.pkl'])
+    files = {**msvd(), 'raw-captions.pkl': pickle.dumps(kind(plain), protocol)}
+    assert run('msvd', write(tmp_path / 'in', files), tmp_path / 'out')[0]['train'][
+        'b.mp4'] == ['a clip of b', 'again b']
+
+
+def test_a_repeated_row_of_lsmdc_is_kept_with_a_warning(run, tmp_path):
+    files = lsmdc()
+    row = files['LSMDC16_annos_training.csv'].splitlines()[0]
+    files['LSMDC16_annos_training.csv'] += row + '\n'
+    found, printed = run('lsmdc', write(tmp_path / 'in', files), tmp_path / 'out')
+    sentence = 'SOMEONE "looks, 1_A_00.01-00.02'
+    assert found['train']['1_A_00.01-00.02.mp4'] == [sentence, 'And leaves.', sentence]
+    assert 'WARNING 1 rows repeat a caption of their video and are kept' in printed.err
+    assert 'row 4' in found['report']['repeated_captions'][0]
+
+
+def test_didemos_own_names_are_found_and_decoded(run, tmp_path):
+    names = {'train': ['a.null', 'b.mts'], 'val': ['c.'], 'test': ['d.3gpp']}
+    files = {**lists(**names), **{f'{split}_data.json': json.dumps([
+        dict(video=name, description='x') for name in ids]) for split, ids in names.items()}}
+    videos = tmp_path / 'videos'
+    videos.mkdir()
+    random_video(tmp_path / 'x.mp4', num_frames=5)
+    for name in ('a.null', 'b.mp4', 'c.', 'd.3gpp'):
+        shutil.copy(tmp_path / 'x.mp4', videos / name)
+    found, _ = run('didemo', write(tmp_path / 'in', files), tmp_path / 'out', '--videos', videos,
+                   '--check-videos', '--workers', '1')
+    assert [list(found[split]) for split in names] == [['a.null', 'b.mp4'], ['c.'], ['d.3gpp']]
+    assert found['undecodable'] == {}
+
+
+def test_a_split_without_any_video_is_refused_and_can_be_left_out(run, tmp_path):
+    folder, videos = write(tmp_path / 'in', msvd()), write(tmp_path / 'videos', {'e.mp4': b''})
+    with pytest.raises(SystemExit, match=r"train: --videos .* has none of its 3 videos, such as "
+                       r"'a_0\.5'; --splits prepares"):
+        run('msvd', folder, tmp_path / 'out', '--videos', videos)
+    assert not (tmp_path / 'out').exists()
+    found, _ = run('msvd', folder, tmp_path / 'out', '--videos', videos, '--splits', 'test')
+    assert set(found) == {'test', 'report'}
+    assert list(found['test']) == ['e.mp4']
+    with pytest.raises(SystemExit, match='--splits val: there are'):
+        run('vatex', write(tmp_path / 'vatex', vatex()), tmp_path / 'v', '--protocol', 'paper',
+            '--splits', 'val')
+
+
+def test_files_of_somebody_else_are_not_overwritten(run, tmp_path):
+    folder = write(tmp_path / 'in', activitynet())  # whose own file is called train.json
+    with pytest.raises(SystemExit, match=r"holds \['train\.json'\], which no converter wrote"):
+        run('activitynet', folder, folder)
+    assert (folder / 'train.json').read_text() == activitynet()['train.json']
+
+
+def test_what_fails_while_writing_leaves_nothing_behind(run, tmp_path, monkeypatch):
+    folder, write_text = write(tmp_path / 'in', msvd()), Path.write_text
+
+    def full_disk(path, text):
+        write_text(path, text[:5])
+        if path.name.startswith('test'):
+            raise OSError('No space left on device')
+    monkeypatch.setattr(Path, 'write_text', full_disk)
+    with pytest.raises(SystemExit, match='error: No space left'):
+        run('msvd', folder, tmp_path / 'out')
+    assert list((tmp_path / 'out').iterdir()) == []
 
 
 def test_published_counts_are_met_without_a_word(run, tmp_path):
@@ -230,7 +347,8 @@ def bomb(path):
 MALFORMED = {
     'column': ('msrvtt', 'MSRVTT_train.9k.csv', 'video_id', 'id', r"9k\.csv', row 1.*found"),
     'short row': ('msrvtt', 'MSRVTT_JSFUSION_test.csv', 'ret1,msr1,', 'ret1,', r"csv', row 3.*3: "),
-    'no JSON': ('msrvtt', 'MSRVTT_data.json', '"sentences":', 'sentences', r"row 1: not JSON"),
+    'no JSON': ('msrvtt', 'MSRVTT_data.json', '"sentences":', 'sentences',
+                r"row 1, column 16: not JSON.*near '.*sentences"),
     'empty caption': ('msrvtt', 'MSRVTT_data.json', 'video1 said in way 0', ' ',
                       r"json', sentence 4: the caption is empty; --skip-empty"),
     'number': ('msrvtt', 'MSRVTT_data.json', '"video1 said in way 0"', '7',
@@ -243,7 +361,7 @@ MALFORMED = {
     'list twice': ('msvd', 'train_list.txt', 'c\n', 'b\n', r"row 3: the id 'b' appears twice"),
     'pickle': ('msvd', 'raw-captions.pkl', b'\x80', b'no', r"pkl' is not a pickle of word lists"),
     'kind': ('vatex', 'vatex_data.json', '"enCap"', '"encap"', r"expected enCap, found the keys"),
-    'key twice': ('vatex', 'vatex_data.json', '"c":', '"b":', r"the id 'b' appears twice"),
+    'key twice': ('vatex', 'vatex_data.json', '"c":', '"b":', r"the key 'b' appears twice"),
     'entry': ('didemo', 'train_data.json', '"description"', '"text"', r"data\.json', entry 1"),
     'sentences': ('activitynet', 'val_1.json', '"c begins."', 'null', r"'v_c', caption 1: exp"),
     'columns': ('lsmdc', 'LSMDC16_annos_val.csv', '00.01\t', '', r"row 1: expected 6 columns"),
@@ -267,6 +385,9 @@ def test_a_hostile_pickle_does_nothing(run, tmp_path):
     with pytest.raises(SystemExit, match=r'refers to .*open.*nothing of it was executed'):
         run('msvd', folder, tmp_path / 'out')
     assert not target.exists()
+    factory = pickle.dumps(collections.defaultdict(os.getcwd))
+    with pytest.raises(SystemExit, match=r'refers to .*nothing of it was executed'):
+        run('msvd', write(folder, {'raw-captions.pkl': factory}), tmp_path / 'out')
     pickle.loads(bomb(target))
     assert target.exists()  # it would have
 

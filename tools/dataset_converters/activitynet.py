@@ -1,17 +1,19 @@
-"""Prepare ActivityNet Captions for paragraph retrieval: a video's sentences joined are its caption.
+r"""Prepare ActivityNet Captions for paragraph retrieval: a video's sentences joined are its caption.
 
     python tools/dataset_converters/activitynet.py --annotations activitynet_captions \
         --videos data/activitynet/videos --out data/activitynet/paragraph
 
 Reads train.json and val_1.json ({"v_<id>": {"sentences": [...], ...}}); val_1 is the test set.
-Where train_ids.json and val_ids.json (["v_<id>", ...]) are there, they decide what is used. Video
-files may be named v_<id> or <id>.
+Protocols: paragraph takes every video that has captions, which gives the published 10,009 and
+4,917; paragraph-ids takes those that the official train_ids.json and val_ids.json (["v_<id>", ...])
+name, which omit three of them. Video files may be named v_<id> or <id>.
 """
 from pathlib import Path
 
 from mmc2v.preparation import Conversion, Published, read_json, run
 
-PROTOCOLS = {'paragraph': dict(train=Published(10009, 10009), test=Published(4917, 4917))}
+PROTOCOLS = {'paragraph': dict(train=Published(10009, 10009), test=Published(4917, 4917)),
+             'paragraph-ids': dict(train=Published(10007, 10007), test=Published(4916, 4916))}
 FILES = {'train': ('train.json', 'train_ids.json'), 'test': ('val_1.json', 'val_ids.json')}
 
 
@@ -44,9 +46,12 @@ def read(conversion: Conversion, folder: Path, protocol: str) -> None:
     for split, (captions_name, ids_name) in FILES.items():
         paragraphs = read_paragraphs(conversion, folder / captions_name)
         ids, source = list(paragraphs), captions_name
-        if (folder / ids_name).is_file():
+        if protocol == 'paragraph-ids':
             ids, source = read_ids(conversion.source(folder / ids_name)), ids_name
         conversion.add(split, ids, paragraphs, source, may_lack_captions=True)
+    conversion.notes.append('videos: ' + (
+        'those of train_ids.json and val_ids.json' if protocol == 'paragraph-ids' else
+        'all that have captions; train_ids.json and val_ids.json are not read'))
 
 
 if __name__ == '__main__':

@@ -1,11 +1,11 @@
-"""Prepare LSMDC.
+r"""Prepare LSMDC.
 
     python tools/dataset_converters/lsmdc.py --annotations lsmdc --videos data/lsmdc/videos \
         --out data/lsmdc/1k
 
 Reads LSMDC16_annos_training.csv, LSMDC16_annos_val.csv and LSMDC16_challenge_1000_publictect.csv:
 six columns separated by tabs, without a header. In training and validation a clip may appear with
-several sentences, which all become its captions; in test each clip has one.
+several sentences, which all become its captions, a repeated one as well; in test each clip has one.
 """
 from pathlib import Path
 
@@ -23,18 +23,11 @@ def read(conversion: Conversion, folder: Path, protocol: str) -> None:
     """Add the three splits."""
     for split, name in FILES.items():
         path = conversion.source(folder / name)
-        rows = read_table(path, COLUMNS, separator='\t', has_header=False,
+        rows = read_table(path, COLUMNS, separator='\t', has_header=False, quoted=False,
                           unique='clip_id' if split == 'test' else None)
         captions: dict[str, list[str]] = {}
         for number, row in enumerate(rows, 1):
-            where = f"'{path}', row {number}"
-            text = conversion.caption(where, row['sentence'])
-            own = captions.setdefault(row['clip_id'], [])
-            if text in own:
-                raise ValueError(f"{where}: the clip '{row['clip_id']}' appears twice with the "
-                                 'same sentence')
-            if text is not None:
-                own.append(text)
+            conversion.append(captions, row['clip_id'], f"'{path}', row {number}", row['sentence'])
         conversion.add(split, captions, captions, name)
 
 

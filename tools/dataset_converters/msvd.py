@@ -1,4 +1,4 @@
-"""Prepare MSVD.
+r"""Prepare MSVD.
 
     python tools/dataset_converters/msvd.py --annotations msvd_data --videos data/msvd/videos \
         --out data/msvd/standard
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmc2v.preparation import Conversion, Published, read_list, read_word_lists, run
 
-PROTOCOLS = {'standard': dict(train=Published(1200, None), val=Published(100, None),
+PROTOCOLS = {'standard': dict(train=Published(1200, 48774), val=Published(100, 4290),
                               test=Published(670, 27763))}
 
 
