@@ -53,7 +53,7 @@ ENVIRONMENTS = (
     Environment('3.10, refused', '3.10', refused='requires a different Python'),
     Environment('3.11, oldest', '3.11', (
         'torch==2.3.1', 'torchvision==0.18.1', 'numpy==1.26.4', 'mmengine==0.10.4',
-        'mmcv-lite==2.0.1', 'mmaction2==1.1.0', 'open_clip_torch==2.29.0', 'av==17.0.0',
+        'mmcv-lite==2.0.1', 'mmaction2==1.2.0', 'open_clip_torch==3.1.0', 'av==17.1.0',
         'pillow==10.1.0', 'opencv-python==4.11.0.86', 'opencv-contrib-python==4.11.0.86',
         'filelock==3.9.0', 'safetensors==0.4.0', 'tqdm==4.60.0', 'matplotlib==3.7.0',
         'tensorboard==2.14.0', 'setuptools<81')),
