@@ -11,8 +11,9 @@ from .installed import folder_of
 
 
 def tools() -> dict[str, Path]:
-    """Return the scripts by their names."""
-    return {path.stem: path for path in sorted(folder_of('tools').rglob('*.py'))}
+    """Return the scripts by their names; modules that scripts share are none."""
+    return {path.stem: path for path in sorted(folder_of('tools').rglob('*.py'))
+            if "if __name__ == '__main__':" in path.read_text(encoding='utf-8')}
 
 
 def main() -> None:

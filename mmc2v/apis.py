@@ -4,7 +4,9 @@ Example:
     >>> model = init_model('configs/clip2video_msrvtt.py', 'msrvtt.pth')
     >>> embed_texts(model, ['a dog runs']) @ embed_videos(model, ['dog.mp4', 'cat.mp4']).T
 """
-from collections.abc import Sequence
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional, Union
 
@@ -15,7 +17,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
-from mmc2v.installed import config_file
+from mmc2v.config_reading import read_config
 from mmc2v.models.text_chunks import embed_by_length
 from mmc2v.registry import MODELS
 
@@ -35,21 +37,43 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
         nn.Module: The model in evaluation mode, its config in ``model.cfg``.
 
     Raises:
-        ValueError: If there is no checkpoint and parameters would be random.
-        RuntimeError: If the checkpoint is not of the config's model.
+        FileNotFoundError: If there is no such config or checkpoint.
+        ValueError: If there is no checkpoint and parameters would be random, or the checkpoint is
+            not of the config's model.
     """
-    config = config if isinstance(config, Config) else Config.fromfile(
-        config_file(str(config)))
+    config = config if isinstance(config, Config) else read_config(config, needs=['model'])
     init_default_scope(config.get('default_scope', 'mmaction'))
     model = MODELS.build(config.model)
     if checkpoint is not None:
-        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+        with checkpoint_errors(checkpoint):
+            load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     else:
         start_from_pretrained(model)
     model.cfg = config
     if bf16:
         use_bf16_weights(model)
     return model.to(device).eval()
+
+
+@contextmanager
+def checkpoint_errors(checkpoint: str) -> Iterator[None]:
+    """Say what is wrong with a checkpoint that is being loaded, whole or not at all.
+
+    Args:
+        checkpoint (str): The file, for the message.
+
+    Raises:
+        ValueError: If it is no checkpoint, or its parameters are not those of the model.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise ValueError(f"'{checkpoint}' is not a checkpoint of this config's model; give the "
+                         f'config that it was trained with, or convert it first. {error}') \
+            from error
+    except (pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).split('\n')[0]
+        raise ValueError(f"'{checkpoint}' is no checkpoint: {reason}") from error
 
 
 def use_bf16_weights(model: nn.Module) -> None:
@@ -127,13 +151,15 @@ def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -
 
 
 @torch.inference_mode()
-def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256) -> Tensor:
+def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256,
+                title: str = '') -> Tensor:
     """Embed sentences.
 
     Args:
         model (nn.Module): From :func:`init_model`.
         sentences (Sequence[str]): N sentences.
         batch_size (int): Sentences at a time. Defaults to 256.
+        title (str): Of a progress bar, which is shown where it takes long. Defaults to none.
 
     Returns:
         Tensor: (N, D) unit vectors, on the CPU.
@@ -146,4 +172,4 @@ def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 25
     item = pipeline(dict(captions=list(sentences)))
     inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
     return embed_by_length(lambda tokens: model.encode_text(tokens).cpu(), inputs['tokens'],
-                           getattr(model.data_preprocessor, 'pad_token', 0), batch_size)
+                           getattr(model.data_preprocessor, 'pad_token', 0), batch_size, title)

@@ -32,7 +32,7 @@ def require_packages() -> None:
     if importlib.util.find_spec('torchvision') is None:
         wanted += ['torchvision', f'torch=={importlib.metadata.version("torch")}']
     if importlib.util.find_spec('open_clip') is None:
-        wanted += ["'open_clip_torch>=2.29,<4'"]
+        wanted += ["'open_clip_torch>=3.1,<4'"]
     if wanted:
         raise ImportError(
             f'mmc2v needs more than what is installed. This adds it, and keeps your torch:\n'

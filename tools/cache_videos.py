@@ -10,28 +10,39 @@ The cache is a folder of short videos of the same names, with the frames and tim
 sampling looks at. An interrupted run goes on where it ended. A config with another sampling or size
 refuses the cache. Videos that cannot be decoded are copied as they are and listed at the end.
 """
+from __future__ import annotations
+
 import argparse
 import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
-from mmengine.dataset import BaseDataset
-from mmengine.registry import init_default_scope
-from tqdm import tqdm
+from command_line import Parser, add_cfg_options, positive_int, run, whole_number
 
-import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
-from mmc2v.datasets import VideoTextDataset
-from mmc2v.datasets.frame_cache import (
-    CacheSettings,
-    cache_video,
-    check_cache,
-    settings_of,
-    start_cache,
-)
-from mmc2v.engine.hooks import wrapped_datasets
-from mmc2v.registry import DATASETS
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.dataset import BaseDataset
+
+    from mmc2v.datasets.frame_cache import CacheSettings
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the cache')
+    parser.add_argument('--loaders', nargs='+', default=['train', 'val', 'test'],
+                        choices=['train', 'val', 'test'], help='whose videos; default all')
+    parser.add_argument('--candidates', type=positive_int, default=36,
+                        help='frames kept of a video, for jitter; default 36')
+    parser.add_argument('--quality', type=whole_number(1, 95), default=90,
+                        help='of JPEG, 1 to 95; default 90')
+    parser.add_argument('--workers', type=positive_int, default=os.cpu_count(),
+                        help='processes; default one a core')
+    add_cfg_options(parser)
+    return parser.parse_args()
 
 
 def datasets_of(config: Config, loaders: list[str]) -> list[BaseDataset]:
@@ -40,6 +51,10 @@ def datasets_of(config: Config, loaders: list[str]) -> list[BaseDataset]:
     Raises:
         ValueError: If there is none of ours.
     """
+    from mmc2v.datasets import VideoTextDataset
+    from mmc2v.engine.hooks import wrapped_datasets
+    from mmc2v.registry import DATASETS
+
     found = []
     for name in loaders:
         loader = config.get(f'{name}_dataloader')
@@ -61,6 +76,8 @@ def plan(datasets: list[BaseDataset], out: Path, **kwargs) -> dict[Path, tuple]:
     Raises:
         ValueError: If data sets of one folder want caches that differ, or read a cache already.
     """
+    from mmc2v.datasets.frame_cache import check_cache, settings_of
+
     folders: dict[str, CacheSettings] = {}
     for dataset in datasets:
         folder, steps = dataset.data_prefix['video'], dataset.pipeline.transforms
@@ -88,24 +105,14 @@ def plan(datasets: list[BaseDataset], out: Path, **kwargs) -> dict[Path, tuple]:
 
 def main() -> None:
     """Cache as the command line says."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--out', type=Path, required=True, help='folder of the cache')
-    parser.add_argument('--loaders', nargs='+', default=['train', 'val', 'test'],
-                        choices=['train', 'val', 'test'], help='whose videos; default all')
-    parser.add_argument('--candidates', type=int, default=36,
-                        help='frames kept of a video, for jitter; default 36')
-    parser.add_argument('--quality', type=int, default=90, help='of JPEG; default 90')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(),
-                        help='processes; default one a core')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
-                        help='override the config: key=value')
-    args = parser.parse_args()
-    if not 1 <= args.quality <= 95:
-        raise ValueError(f'--quality must lie in 1 to 95, got {args.quality}')
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
+    args = parse_args()
+    from mmengine.registry import init_default_scope
+    from tqdm import tqdm
+
+    from mmc2v.config_reading import read_config
+    from mmc2v.datasets.frame_cache import cache_video, start_cache
+
+    config = read_config(args.config, args.cfg_options)
     init_default_scope(config.get('default_scope', 'mmaction'))
     caches = plan(datasets_of(config, args.loaders), args.out,
                   candidates=args.candidates, quality=args.quality)
@@ -131,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -4,7 +4,6 @@
 
 Every step is a command that can be run by hand; it is printed before it runs.
 """
-import argparse
 import json
 import os
 import shlex
@@ -13,10 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from mmengine.runner import find_latest_checkpoint
-
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.evaluation import format_table
+from command_line import Parser
+from command_line import run as run_tool
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -41,6 +38,8 @@ def blind_bound(num_queries: int) -> str:
 
 def train_and_test(config: str, out: Path, seconds: dict[str, float]) -> dict[str, float]:
     """Train and test one config; return its metrics."""
+    from mmengine.runner import find_latest_checkpoint
+
     name = Path(config).stem
     work_dir = out / name
     seconds[f'{name}/train'] = run('train.py', config, '--work-dir', str(work_dir))
@@ -53,6 +52,11 @@ def train_and_test(config: str, out: Path, seconds: dict[str, float]) -> dict[st
 
 def summary(results: dict[str, dict[str, float]], out: Path) -> list[str]:
     """Return the last lines: tables, the bound, and where things lie."""
+    from mmengine.runner import find_latest_checkpoint
+
+    from mmc2v.datasets.moving_shapes import MovingShapes
+    from mmc2v.evaluation import format_table
+
     lines = ['']
     for name, metrics in results.items():
         lines += [name, format_table(metrics), '']
@@ -68,11 +72,15 @@ def summary(results: dict[str, dict[str, float]], out: Path) -> list[str]:
 
 def main() -> None:
     """Run everything in order."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('configs', nargs='+', help='configs on moving shapes')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'),
+                        help='folder of checkpoints, logs, pictures and results; default '
+                        'work_dirs/demo')
     args = parser.parse_args()
+    missing = [config for config in args.configs if not Path(config).is_file()]
+    if missing:
+        raise FileNotFoundError(f"the config '{missing[0]}' is not a file")
     start = time.time()
     seconds = {'data': run('dataset_converters/make_moving_shapes.py')}
     results = {Path(config).stem: train_and_test(config, args.out, seconds)
@@ -85,6 +93,6 @@ def main() -> None:
 
 if __name__ == '__main__':
     try:
-        main()
+        run_tool(main)
     except subprocess.CalledProcessError as error:
         sys.exit(f'stopped: {shlex.join(map(str, error.cmd))} failed with {error.returncode}')

@@ -7,39 +7,54 @@ and writes one NAME.npy of (T, D) float32 a video. What is there already is kept
 interrupted run goes on; videos that cannot be decoded are listed at the end and get none. Without
 a checkpoint the tower starts from the config's CLIP weights.
 """
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Container
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
+from command_line import Parser, add_cfg_options, non_negative_int, positive_int, run
 
-# isort: split
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
-from mmengine.registry import init_default_scope
-from torch.utils.data import DataLoader, Subset
-from tqdm import tqdm
-
-from mmc2v.annotations import read_json_object
-from mmc2v.apis import init_model
-from mmc2v.datasets.feature_text_dataset import feature_file, save_features
-from mmc2v.registry import DATASETS, MODELS
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import nn
+    from torch.utils.data import DataLoader, Dataset, Subset
 
 
-def missing(dataset: torch.utils.data.Dataset, out: Path, excluded: Container[str]) -> Subset:
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = Parser(__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help="checkpoint of the config's model; default "
+                        "the config's CLIP weights")
+    parser.add_argument('--out', type=Path, required=True, help='folder of the features')
+    parser.add_argument('--batch-size', type=positive_int, default=32,
+                        help='videos at a time; default 32')
+    parser.add_argument('--workers', type=non_negative_int, default=2,
+                        help='processes that decode; default 2')
+    add_cfg_options(parser)
+    return parser.parse_intermixed_args()  # options may stand between config and checkpoint
+
+
+def missing(dataset: Dataset, out: Path, excluded: Container[str]) -> Subset:
     """Return the part of a data set whose features are not there, without excluded videos."""
+    from torch.utils.data import Subset
+
+    from mmc2v.datasets.feature_text_dataset import feature_file
+
     names = [dataset.get_data_info(i)['video_id'] for i in range(len(dataset))]
     return Subset(dataset, [i for i, name in enumerate(names)
                             if name not in excluded and not feature_file(out, name).is_file()])
 
 
-@torch.inference_mode()
-def extract(model: torch.nn.Module, loader: DataLoader, out: Path, title: str) -> list[str]:
+def extract(model: nn.Module, loader: DataLoader, out: Path, title: str) -> list[str]:
     """Write the features of all videos of a loader; return those that cannot be decoded."""
+    from tqdm import tqdm
+
+    from mmc2v.datasets.feature_text_dataset import feature_file, save_features
+
     undecodable = []
     for batch in tqdm(loader, desc=title, mininterval=1):
         inputs = model.data_preprocessor(batch)['inputs']
@@ -53,12 +68,18 @@ def extract(model: torch.nn.Module, loader: DataLoader, out: Path, title: str) -
     return undecodable
 
 
-def build_tower(config: Config, checkpoint: Optional[str]) -> torch.nn.Module:
+def build_tower(config: Config, checkpoint: Optional[str]) -> nn.Module:
     """Build the model; without a checkpoint its tower alone has to start from weights.
 
     Raises:
         ValueError: If parameters of the tower would be random.
     """
+    from mmengine.device import get_device
+    from mmengine.registry import init_default_scope
+
+    from mmc2v.apis import init_model
+    from mmc2v.registry import MODELS
+
     if checkpoint is not None:
         return init_model(config, checkpoint, device=get_device())
     init_default_scope(config.get('default_scope', 'mmaction'))
@@ -70,8 +91,10 @@ def build_tower(config: Config, checkpoint: Optional[str]) -> torch.nn.Module:
     return model.to(get_device()).eval()
 
 
-def dataset_of(config: Config, split: str) -> torch.utils.data.Dataset:
+def dataset_of(config: Config, split: str) -> Dataset:
     """Build the videos of a split, each once; damage is borne as training bears it."""
+    from mmc2v.registry import DATASETS
+
     own, test = (config[f'{name}_dataloader'].dataset for name in (split, 'test'))
     opening = [step for step in own.pipeline if step['type'].endswith('OpenVideo')]
     pipeline = [*opening, *(step for step in test.pipeline
@@ -81,20 +104,18 @@ def dataset_of(config: Config, split: str) -> torch.utils.data.Dataset:
         pipeline=pipeline, group_file=None, kind_file=None, undecodable_as_miss=True))
 
 
-
 def main() -> None:
     """Extract what is missing."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config')
-    parser.add_argument('checkpoint', nargs='?')
-    parser.add_argument('--out', type=Path, required=True)
-    parser.add_argument('--batch-size', type=int, default=32)
-    parser.add_argument('--workers', type=int, default=2)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    args = parser.parse_args()
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
+    args = parse_args()
+    import torch
+    from mmengine.dataset import pseudo_collate
+    from torch.utils.data import DataLoader
+
+    from mmc2v.annotations import read_json_object
+    from mmc2v.config_reading import read_config
+
+    config = read_config(args.config, args.cfg_options,
+                         ['model', 'train_dataloader', 'test_dataloader'])
     model = build_tower(config, args.checkpoint)
     undecodable = []
     for split in ('train', 'test'):
@@ -104,11 +125,12 @@ def main() -> None:
         dataset = dataset_of(config, split)
         loader = DataLoader(missing(dataset, args.out, excluded), args.batch_size,
                             num_workers=args.workers, collate_fn=pseudo_collate)
-        undecodable += extract(model, loader, args.out, f'{split}: {len(dataset)} videos')
+        with torch.inference_mode():
+            undecodable += extract(model, loader, args.out, f'{split}: {len(dataset)} videos')
     if undecodable:
         sys.exit(f'{len(undecodable)} videos cannot be decoded and have no features:\n'
                  + '\n'.join(undecodable))
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

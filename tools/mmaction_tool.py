@@ -6,26 +6,39 @@
 Tools that read a config import mmc2v by its custom_imports, but some need it before that, or read
 none. Without arguments it lists the tools; docs/mixing.md says what works.
 """
+import argparse
+import difflib
+import importlib.util
 import runpy
 import sys
 from pathlib import Path
 
-import mmaction
-
-import mmc2v  # noqa: F401  (mends the environment before anything of MMAction2 runs)
-
-TOOLS = Path(mmaction.__path__[0]) / '.mim' / 'tools'
+from command_line import Parser
 
 
 def main() -> None:
     """Run the tool that the first argument names, with the rest as its command line."""
-    names = [str(path.relative_to(TOOLS)) for path in sorted(TOOLS.rglob('*.py'))]
-    if len(sys.argv) < 2 or sys.argv[1] not in names:
-        sys.exit('\n'.join([__doc__, f'tools in {TOOLS}:', *names]))
-    sys.argv = [str(TOOLS / sys.argv[1]), *sys.argv[2:]]
+    parser = Parser(__doc__)
+    parser.add_argument('tool', nargs='?', help="path below MMAction2's folder of tools")
+    parser.add_argument('arguments', nargs=argparse.REMAINDER, help='what that tool takes')
+    args = parser.parse_args()
+    spec = importlib.util.find_spec('mmaction')
+    if spec is None:
+        parser.error('MMAction2 is not installed')
+    tools = Path(spec.origin).parent / '.mim' / 'tools'
+    names = [str(path.relative_to(tools)) for path in sorted(tools.rglob('*.py'))]
+    if args.tool is None:
+        sys.exit('\n'.join([__doc__, f'tools in {tools}:', *names]))
+    if args.tool not in names:
+        nearest = difflib.get_close_matches(args.tool, names, n=1, cutoff=0.4)
+        hint = f"did you mean '{nearest[0]}'?" if nearest else 'without arguments all are listed'
+        parser.error(f"MMAction2 has no tool '{args.tool}'; {hint}")
+    import mmc2v  # noqa: F401  (mends the environment before anything of MMAction2 runs)
+
+    sys.argv = [str(tools / args.tool), *args.arguments]
     sys.path[0] = str(Path(sys.argv[0]).parent)  # as if it had been called itself
     runpy.run_path(sys.argv[0], run_name='__main__')
 
 
 if __name__ == '__main__':
-    main()
+    main()  # what MMAction2's tools raise is theirs

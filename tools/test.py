@@ -9,29 +9,22 @@ starts from its CLIP weights (zero-shot), which is refused where a parameter wou
 Where a paper has figures for the config (metafile.yml beside it), the table shows them below the
 measured ones, if the model is the config's and the whole test set of that protocol was measured.
 """
+from __future__ import annotations
+
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
+from command_line import positive_int, run, runner_parser
 
-import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
-from mmc2v.apis import start_from_pretrained, use_bf16_weights
-from mmc2v.engine.launch import (
-    build_runner,
-    common_parser,
-    end_processes,
-    load_config,
-    start_processes,
-)
-from mmc2v.evaluation import find_published, format_table
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = common_parser(__doc__)
+    parser = runner_parser(__doc__)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument('--out', type=Path, help='write the metrics to this JSON file')
     parser.add_argument('--dump', help='write all embeddings with their ids to this .npz file; '
@@ -44,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--query-bank', metavar='ANNOTATION',
                         help='also with QB-Norm, by a bank of the captions of this training '
                         'annotation')
-    parser.add_argument('--query-bank-size', type=int, default=10000,
+    parser.add_argument('--query-bank-size', type=positive_int, default=10000,
                         help='captions of the bank; default 10000')
     parser.add_argument('--bf16', action='store_true',
                         help='keep towers and neck in bfloat16: faster on CPUs that have it, half '
@@ -85,39 +78,34 @@ def add_outputs(config: Config, args: argparse.Namespace) -> None:
     config.custom_hooks = hooks
 
 
-def load_weights(runner: Runner, checkpoint: str) -> None:
-    """Load a checkpoint, whole or not at all.
-
-    Raises:
-        ValueError: If parameters are missing from it or have other shapes.
-    """
-    try:
-        runner.load_checkpoint(checkpoint, map_location='cpu', strict=True)
-    except RuntimeError as error:
-        raise ValueError(f"'{checkpoint}' is not a checkpoint of this config's model; give the "
-                         f'config that it was trained with, or convert it first. {error}') \
-            from error
-
-
 def main() -> dict[str, float]:
     """Test as the command line says."""
     args = parse_args()
-    config = load_config(args)
+    from mmengine.dist import is_main_process
+
+    from mmc2v.apis import checkpoint_errors, start_from_pretrained, use_bf16_weights
+    from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
+    from mmc2v.engine.run_summary import bare_model, log_summary
+    from mmc2v.evaluation import find_published, format_table
+
+    config = load_config(args, ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
     published = find_published(config)
     args.checkpoint = args.checkpoint or config.get('load_from')
     config.load_from = None  # loaded below, whole or not at all
     add_outputs(config, args)
     start_processes(config)
-    runner = build_runner(config)
+    runner = build_runner(config, args)
+    model = bare_model(runner)
+    log_summary(runner, test=runner.test_loop.dataloader)
     if args.checkpoint is None:
-        model = getattr(runner.model, 'module', runner.model)
         start_from_pretrained(model)
         runner.logger.info(f"no checkpoint given: evaluating the CLIP weights '{model.pretrained}' "
                            'as training would start from them')
     else:
-        load_weights(runner, args.checkpoint)
+        with checkpoint_errors(args.checkpoint):
+            runner.load_checkpoint(args.checkpoint, map_location='cpu', strict=True)
     if args.bf16:
-        use_bf16_weights(getattr(runner.model, 'module', runner.model))
+        use_bf16_weights(model)
     metrics = runner.test()
     if is_main_process():
         if any(key.endswith('/R1') for key in metrics):  # and no recognizer's accuracy
@@ -133,4 +121,4 @@ def main() -> dict[str, float]:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -7,21 +7,12 @@ The options are those of MMAction2's tools/train.py, and what is given here wins
 """
 import argparse
 
-import mmc2v  # noqa: F401  (mends the environment before a config is parsed)
-from mmc2v.engine import SplitOverlapHook
-from mmc2v.engine.hooks import refuse_empty_epoch
-from mmc2v.engine.launch import (
-    build_runner,
-    common_parser,
-    end_processes,
-    load_config,
-    start_processes,
-)
+from command_line import run, runner_parser, seed
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = common_parser(__doc__)
+    parser = runner_parser(__doc__)
     parser.add_argument('--resume', nargs='?', const='auto',
                         help='go on from a checkpoint; without a path, from the latest in the '
                         'work dir')
@@ -30,7 +21,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help="scale the learning rate to the total batch (the config's "
                         'auto_scale_lr.base_batch_size)')
-    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument('--seed', type=seed, help="random seed; default the config's, or a random "
+                        'one where it has none')
     parser.add_argument('--diff-rank-seed', action='store_true',
                         help='give every rank a seed of its own')
     parser.add_argument('--deterministic', action='store_true',
@@ -52,10 +44,12 @@ def use_autocast(optim_wrapper: dict) -> None:
     optim_wrapper.type = 'mmc2v.AutocastOptimWrapper'
 
 
-def main() -> None:
-    """Train as the command line says."""
-    args = parse_args()
-    config = load_config(args)
+def apply_options(config: dict, args: argparse.Namespace) -> None:
+    """Put what the command line says into the config, in place.
+
+    Raises:
+        ValueError: If the config lacks what an option needs.
+    """
     if args.no_validate:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
         config.default_hooks.checkpoint.pop('save_best', None)  # there is nothing to compare
@@ -74,16 +68,35 @@ def main() -> None:
                  deterministic=args.deterministic or None)
     given = {key: value for key, value in given.items() if value is not None}
     config.randomness = {'seed': None, **randomness, **given}
+
+
+def main() -> None:
+    """Train as the command line says."""
+    args = parse_args()
+    from mmc2v.engine import SplitOverlapHook
+    from mmc2v.engine.hooks import refuse_empty_epoch
+    from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
+    from mmc2v.engine.run_summary import log_summary, start_of_training
+    from mmc2v.engine.training_settings import check_training
+
+    config = load_config(args, ['model', 'train_dataloader', 'train_cfg', 'optim_wrapper'])
+    check_training(config)
+    apply_options(config, args)
     start_processes(config)
-    runner = build_runner(config)
+    runner = build_runner(config, args)
+    loaders = dict(training=runner.train_loop.dataloader)
     # schedulers counted in iterations would fail on it with a riddle
-    refuse_empty_epoch(runner.train_loop.dataloader)
+    refuse_empty_epoch(loaders['training'])
     for hook in runner.hooks:  # before CLIP weights are downloaded and loaded
         if isinstance(hook, SplitOverlapHook):
             hook.before_train(runner)
+    if runner.val_loop is not None:
+        loaders['validation'] = runner.val_loop.dataloader
+    log_summary(runner, **loaders)
+    runner.logger.info(start_of_training(runner))
     runner.train()
     end_processes(runner)
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

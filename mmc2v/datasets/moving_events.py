@@ -32,6 +32,7 @@ from .shape_videos import (
     draw_background,
     draw_frames,
     jitter_color,
+    refuse_below,
 )
 
 KINDS = ('static', 'direction', 'order', 'size', 'speed')
@@ -148,6 +149,7 @@ class MovingEvents:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        refuse_below(self, num_train=1, num_frames=2, seed=0)
         for name, low, high in (('num_test_pairs', 1, len(drawn_events('static'))),
                                 ('phrasings', 1, 4)):
             if not low <= getattr(self, name) <= high:

@@ -20,6 +20,7 @@ from .shape_videos import (
     draw_background,
     draw_frames,
     jitter_color,
+    refuse_below,
 )
 
 OPPOSITE = {'left': 'right', 'right': 'left', 'up': 'down', 'down': 'up'}
@@ -75,6 +76,7 @@ class MovingShapes:
     version: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
+        refuse_below(self, num_train=1, num_frames=1, seed=0)
         if not 1 <= self.num_test_pairs <= len(DESCRIPTIONS) // 2:
             raise ValueError(f'num_test_pairs must be 1 to {len(DESCRIPTIONS) // 2}, '
                              f'got {self.num_test_pairs}')

@@ -50,6 +50,21 @@ class ShapeSpec(Protocol):
         """Draw the videos of 'train' or 'test'."""
 
 
+def refuse_below(spec: ShapeSpec, **least: int) -> None:
+    """Refuse numbers that are too small.
+
+    Args:
+        spec (ShapeSpec): Has them as attributes.
+        **least (int): The least that each may be.
+
+    Raises:
+        ValueError: If one is smaller.
+    """
+    for name, smallest in least.items():
+        if getattr(spec, name) < smallest:
+            raise ValueError(f'{name} must be at least {smallest}, got {getattr(spec, name)}')
+
+
 def coverage(shape: str, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     """Return how much of each pixel a shape centred at 0 covers, in [0, 1], (H, W)."""
     if shape == 'square':

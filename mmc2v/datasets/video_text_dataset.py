@@ -63,6 +63,10 @@ class VideoTextDataset(BaseDataset):
         **kwargs: ``data_root``, ``data_prefix=dict(video=...)``, ``pipeline``, ``test_mode``,
             ``indices`` and the rest of :class:`mmengine.dataset.BaseDataset`.
 
+    Attributes:
+        num_videos (int): Videos of the annotation that are not excluded.
+        num_captions (int): Their captions.
+
     Where the annotation lies beside the ``report.json`` of a converter, ``metainfo`` says how many
     videos the protocol lists and how many of them are missing.
 
@@ -110,6 +114,8 @@ class VideoTextDataset(BaseDataset):
         videos = [dict(video_id=name, filename=str(self._file_of(folder, name)),
                        captions=check_captions(self.ann_file, name, captions))
                   for name, captions in annotation.items()]
+        self.num_videos = len(videos)
+        self.num_captions = sum(len(video['captions']) for video in videos)
         self._check_files(videos)
         check_cache(folder, self.pipeline.transforms)
         for key, name in self.label_files.items():

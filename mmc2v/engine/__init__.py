@@ -1,6 +1,7 @@
 """Hooks, optimizer parts and what the scripts share."""
 from .best_and_last import BestAndLastHook
 from .checkpoints import AtomicCheckpointHook
+from .evaluation_progress import EvaluationProgressHook
 from .gradient_cache import GradientCacheIterTrainLoop, GradientCacheTrainLoop
 from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
 from .loader_share import LoaderShareHook
@@ -11,7 +12,8 @@ from .split_overlap import SplitOverlapHook
 
 __all__ = [
     'AtomicCheckpointHook', 'AutocastOptimWrapper', 'BestAndLastHook', 'ContrastiveBatchHook',
-    'EpochRandomnessHook', 'GradientCacheIterTrainLoop', 'GradientCacheTrainLoop',
-    'LoaderShareHook', 'QueryBankHook', 'RetrievalOptimWrapperConstructor',
-    'RetrievalPictureHook', 'SplitOverlapHook', 'UndecodableVideosHook',
+    'EpochRandomnessHook', 'EvaluationProgressHook', 'GradientCacheIterTrainLoop',
+    'GradientCacheTrainLoop', 'LoaderShareHook', 'QueryBankHook',
+    'RetrievalOptimWrapperConstructor', 'RetrievalPictureHook', 'SplitOverlapHook',
+    'UndecodableVideosHook',
 ]

@@ -172,7 +172,7 @@ class UndecodableVideosHook(Hook):
                                       f'{bad[path]}')
         share = len(self._bad) / max(1, len(self._seen))
         if len(self._seen) >= self.min_seen and share > self.max_share:
-            raise RuntimeError(self._summary(share))
+            raise ValueError(self._summary(share))
 
     def _summary(self, share: float) -> str:
         lines: list[str] = [f'  {path}: {reason}' for path, reason in sorted(self._bad.items())]

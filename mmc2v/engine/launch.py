@@ -1,42 +1,37 @@
-"""What the training and test scripts share: a config from the command line, and processes."""
+"""What the training and test scripts share: a config, a runner, and processes."""
 import argparse
 import gc
 import os
 import os.path as osp
+from collections.abc import Sequence
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmc2v.config_reading import parse_options, read_config
 from mmc2v.installed import config_file
 
-
-def common_parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser of what training and testing have in common with MMAction2's scripts."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and results; '
-                        'default ./work_dirs/<name of the config>')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
-                        help='override the config: key=value, nested keys with dots, lists as '
-                        'key="[a,b]"')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-                        help='who started the processes')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
-                        help='set by the launcher')
-    return parser
+from .evaluation_progress import EvaluationProgressHook
+from .loader_settings import fit_loaders
+from .quiet_runner import QuietRunner
 
 
-def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and apply the options that training and testing have in common."""
+def load_config(args: argparse.Namespace, needs: Sequence[str]) -> Config:
+    """Read the config and apply the options that training and testing have in common.
+
+    Args:
+        args (argparse.Namespace): Of the parser that both share.
+        needs (Sequence[str]): Keys that the config must have.
+
+    Raises:
+        ValueError: See :func:`mmc2v.config_reading.read_config`.
+    """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     args.config = config_file(args.config)
-    config = Config.fromfile(args.config)
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
+    config = read_config(args.config, args.cfg_options, needs)
     config.launcher = args.launcher
     if args.work_dir is not None:
         config.work_dir = args.work_dir
@@ -90,9 +85,23 @@ def end_processes(runner: Runner) -> None:
     torch.distributed.destroy_process_group()
 
 
-def build_runner(config: Config) -> Runner:
-    """Build the runner that the config asks for."""
+def build_runner(config: Config, args: argparse.Namespace) -> Runner:
+    """Build the runner that the config asks for, with loaders that fit the machine.
+
+    Args:
+        config (Config): Its loaders are completed, see :func:`fit_loaders`.
+        args (argparse.Namespace): Of the parser that training and testing share.
+
+    Raises:
+        ValueError: If a loader's numbers are impossible.
+    """
+    notes = fit_loaders(config, parse_options(args.cfg_options))
     if 'runner_type' in config:
         from mmaction.registry import RUNNERS
-        return RUNNERS.build(config)
-    return Runner.from_cfg(config)
+        runner = RUNNERS.build(config)
+    else:
+        runner = (Runner if args.verbose else QuietRunner).from_cfg(config)
+    runner.register_hook(EvaluationProgressHook())
+    for note in notes:
+        runner.logger.info(note)
+    return runner

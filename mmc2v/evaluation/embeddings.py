@@ -78,7 +78,7 @@ class RetrievalEmbeddings:
                 raise ValueError('it is of another version')
             arrays['logit_scale'] = float(arrays['logit_scale'])
             return cls(info=info, **arrays)
-        except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"'{path}' is not a dump of embeddings as tools/test.py --dump "
                              f'writes it: {type(error).__name__}: {error}') from error
 

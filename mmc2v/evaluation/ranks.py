@@ -8,6 +8,8 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from mmc2v.progress import progress
+
 from .exact_ties import same_as_best
 
 # (scores, caption indices, video indices), which broadcast -> scores of the same shape
@@ -79,7 +81,8 @@ def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[in
 
     t2v, v2t, among_captions = (np.zeros((2, count), dtype=np.int64)
                                 for count in (num_texts, num_videos, num_videos))
-    for start, stop in _blocks(text_group, num_videos * text.itemsize, block_bytes):
+    blocks = _blocks(text_group, num_videos * text.itemsize, block_bytes)
+    for start, stop in progress(blocks, 'ranking', 'block'):
         own_text = slice(start, stop) if is_sorted else order[start:stop]
         block = text[own_text] @ video.T
         if rescore is not None:
@@ -143,7 +146,7 @@ def score_blocks(text: np.ndarray, video: np.ndarray,
         block_bytes (int): Memory for a block. Defaults to 8 MiB.
     """
     step = max(1, block_bytes // (len(video) * text.itemsize))
-    for start in range(0, len(text), step):
+    for start in progress(range(0, len(text), step), 'scoring', 'block'):
         yield start, min(start + step, len(text)), text[start:start + step] @ video.T
 
 

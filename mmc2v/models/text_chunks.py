@@ -4,6 +4,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mmc2v.progress import progress
+
 
 def caption_lengths(tokens: Tensor, pad_token: int = 0) -> Tensor:
     """Return (N,) the number of columns up to the last token that is no padding.
@@ -17,7 +19,7 @@ def caption_lengths(tokens: Tensor, pad_token: int = 0) -> Tensor:
 
 
 def embed_by_length(embed: Callable[[Tensor], Tensor], tokens: Tensor, pad_token: int = 0,
-                    chunk_size: int = 256) -> Tensor:
+                    chunk_size: int = 256, title: str = '') -> Tensor:
     """Embed captions sorted by length, in chunks cut to their longest, and restore the order.
 
     Args:
@@ -25,6 +27,7 @@ def embed_by_length(embed: Callable[[Tensor], Tensor], tokens: Tensor, pad_token
         tokens (Tensor): (N, L) ids.
         pad_token (int): Id after the end of captions. Defaults to 0.
         chunk_size (int): Captions at a time. Defaults to 256.
+        title (str): Of a progress bar. Defaults to none.
 
     Returns:
         Tensor: (N, ...) in the order of ``tokens``.
@@ -32,6 +35,8 @@ def embed_by_length(embed: Callable[[Tensor], Tensor], tokens: Tensor, pad_token
     lengths, order = caption_lengths(tokens, pad_token).sort(stable=True)
     # the last of a chunk is its longest; one transfer from the device for all chunks
     longest = lengths[chunk_size - 1::chunk_size].tolist() + lengths[-1:].tolist()
-    parts = [embed(tokens[chunk][:, :max(1, length)])
-             for chunk, length in zip(order.split(chunk_size), longest)]
+    chunks = list(zip(order.split(chunk_size), longest))
+    if title:
+        chunks = progress(chunks, title, f' x {chunk_size} captions')
+    parts = [embed(tokens[chunk][:, :max(1, length)]) for chunk, length in chunks]
     return torch.cat(parts)[order.argsort()]

@@ -3,7 +3,6 @@ import argparse
 import json
 import os
 import posixpath
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +77,8 @@ def run_conversion(args: argparse.Namespace, data_set: str, protocol: str, exten
     try:
         if args.check_videos and args.videos is None:
             raise ValueError('--check-videos needs --videos')
+        if args.workers < 1:
+            raise ValueError(f'--workers must be at least 1, got {args.workers}')
         _refuse_other_content(args.out, data_set, protocol)
         conversion = Conversion(args.skip_empty_captions)
         read(conversion)
@@ -96,8 +97,10 @@ def run_conversion(args: argparse.Namespace, data_set: str, protocol: str, exten
             report['undecodable'] = find_undecodable(args.videos, names, args.workers)
             _write(args.out, dict(undecodable=report['undecodable'], report=report))
         print_report(report, args.out)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    except Exception as error:
+        from mmc2v.user_errors import exit_with_message  # imports much, for the exception alone
+        exit_with_message(error)
+        raise
 
 
 def _match(conversion: Conversion, args: argparse.Namespace, extension: str,

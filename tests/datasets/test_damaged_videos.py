@@ -11,7 +11,7 @@ from mmc2v.datasets.transforms import BACKENDS, OpenVideo, VideoDecodeError
 from .made_videos import sequential, write
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools' / 'analysis_tools'))
-import fuzz_decoding
+import damaged_files
 
 GOP = 12
 
@@ -100,10 +100,10 @@ def test_options_of_the_transform_are_checked():
 
 def test_hundreds_of_damaged_files(tmp_path):
     """The fuzzer's rules; `make fuzz` does it with thousands."""
-    result = fuzz_decoding.fuzz(480, 10 ** 6, 2, 30, tmp_path)
+    result = damaged_files.fuzz(480, 10 ** 6, 2, 30, tmp_path)
     assert result['total']['files'] == 480
     assert result['suspects'] == {}
     assert result['total']['strict: read'] > 50
     assert result['total']['strict: refused'] > 50
     assert result['total']['tolerant: reported'] > 50
-    assert len(result['source']) == len(fuzz_decoding.SOURCES)
+    assert len(result['source']) == len(damaged_files.SOURCES)

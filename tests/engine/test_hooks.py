@@ -63,7 +63,7 @@ def test_share_counts_distinct_videos_after_enough_were_seen():
     good = [f'{i}.mp4' for i in range(93)]
     feed(hook, runner, good[:80], bad=[f'bad{i}' for i in range(6)])  # 6 of 86: too few seen
     feed(hook, runner, good[:80], bad=['bad0'])  # again the same: not counted twice
-    with pytest.raises(RuntimeError, match=r'(?s)6 of 100 videos.*6\.0%.*bad3: broken') as caught:
+    with pytest.raises(ValueError, match=r'(?s)6 of 100 videos.*6\.0%.*bad3: broken') as caught:
         feed(hook, runner, [*good, 'one more'])
     assert str(caught.value).count('broken') == 6
     quiet = UndecodableVideosHook(max_share=0.06, min_seen=100, interval=1)
@@ -84,7 +84,7 @@ def test_runner_stops_with_the_list(tmp_path):
     config.default_hooks.checkpoint = dict(type='CheckpointHook')
     config.custom_hooks = [dict(type='mmc2v.EpochRandomnessHook'),
                            dict(type='mmc2v.UndecodableVideosHook', min_seen=5)]
-    with pytest.raises(RuntimeError, match=r'(?s)of \d videos seen.*0\.mp4: '):
+    with pytest.raises(ValueError, match=r'(?s)of \d videos seen.*0\.mp4: '):
         Runner.from_cfg(config).train()
 
 
@@ -174,7 +174,7 @@ def stopping_worker(rank, world_size, folder):
     runner = SimpleNamespace(logger=Log())
     shared, own = [f'both{i}' for i in range(4)], [f'rank{rank}-{i}' for i in range(4)]
     feed(hook, runner, shared + own)  # 12 distinct on both
-    with pytest.raises(RuntimeError, match=r'(?s)2 of 14 videos.*bad0: broken.*bad1: broken'):
+    with pytest.raises(ValueError, match=r'(?s)2 of 14 videos.*bad0: broken.*bad1: broken'):
         feed(hook, runner, shared, bad=[f'bad{rank}'])  # each rank has seen one of them
     (folder / str(rank)).touch()
     dist.destroy_process_group()

@@ -90,7 +90,7 @@ def test_a_run_without_its_validation_is_trained_again(tool, tmp_path, monkeypat
 
 def test_a_run_that_fails_is_an_error_with_its_last_words(tool, tmp_path):
     tool['train'].__globals__['CONFIGS'] = tmp_path  # where there are none
-    with pytest.raises(RuntimeError, match=r'mean with seed 0 ended with 1.*(?s:.)*mean\.py'):
+    with pytest.raises(ChildProcessError, match=r'mean with seed 0 ended with 1.*(?s:.)*mean\.py'):
         tool['train_all']([('mean', 0)], tmp_path, 1)
     assert (tmp_path / 'mean-seed0' / 'output.txt').is_file()
 
@@ -157,7 +157,7 @@ def test_standard_errors_and_ties(tool):
 
 
 def test_survey_rows_say_what_works_and_why_not():
-    survey = runpy.run_path(str(TOOLS / 'survey_towers.py'), run_name='tool')
+    survey = runpy.run_path(str(TOOLS / 'tower_trials.py'), run_name='tool')
     names = survey['mmaction_backbones']()
     assert {'ResNet', 'UniFormerV2', 'X3D', 'STGCN', 'ResNetTIN'} <= set(names)
     assert set(names) == {*survey['SMALL'], *survey['OTHER_INPUTS']}

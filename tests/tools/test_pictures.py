@@ -10,11 +10,12 @@ from PIL import Image
 
 from ..tiny import ROOT, batch, build_model, model_config, run_config, write_dataset
 
+FOLDER = ROOT / 'tools' / 'visualizations'
+
 
 @pytest.fixture(scope='module')
 def tool():
-    return runpy.run_path(str(ROOT / 'tools' / 'visualizations' / 'draw_alignment.py'),
-                          run_name='tool')
+    return runpy.run_path(str(FOLDER / 'alignment_picture.py'))
 
 
 def one(num_frames=6, valid=None):
@@ -72,7 +73,9 @@ def test_models_without_some_parts_have_fewer_panels(tool, neck, alignment, tmp_
     assert Image.open(tmp_path / 'a.png').size[0] > 600
 
 
-def test_script_draws_a_video(tool, tmp_path, monkeypatch):
+def test_script_draws_a_video(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    main = runpy.run_path(str(FOLDER / 'draw_alignment.py'), run_name='tool')['main']
     write_dataset(tmp_path / 'data', num_videos=1)
     config = run_config(tmp_path / 'data', tmp_path / 'work', model=model_config())
     config.dump(tmp_path / 'tiny.py')
@@ -80,12 +83,12 @@ def test_script_draws_a_video(tool, tmp_path, monkeypatch):
     arguments = ['draw', str(tmp_path / 'tiny.py'), str(tmp_path / 'tiny.pth'),
                  str(tmp_path / 'data' / 'videos' / '0.mp4'), '--out', str(tmp_path / 'pictures')]
     monkeypatch.setattr(sys, 'argv', [*arguments, '--captions', 'noise of many colours'])
-    tool['main']()
+    main()
     picture = np.asarray(Image.open(tmp_path / 'pictures' / '0.png').convert('RGB'))
     assert picture.std() > 20
     monkeypatch.setattr(sys, 'argv', [*arguments, '--captions', 'one', 'two'])
     with pytest.raises(SystemExit):
-        tool['main']()
+        main()
 
 
 @pytest.mark.parametrize('caption', ['a $5 prize, then $6', '一只狗 🐕 Привет', 'on and on ' * 40])

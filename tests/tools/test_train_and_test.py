@@ -261,7 +261,7 @@ def test_empty_epoch_says_what_to_do(trained, tmp_path):
     output = command(sys.executable, 'tools/train.py', folder / 'tiny.py', '--work-dir',
                      tmp_path / 'work', '--cfg-options', 'train_dataloader.batch_size=50',
                      'param_scheduler.0.convert_to_iter_based=True', check=False)
-    assert 'ValueError: an epoch has no batch' in output
+    assert 'error: an epoch has no batch' in output
     assert 'do not fill one batch of 50' in output
 
 
@@ -270,8 +270,8 @@ def test_shared_videos_are_refused_before_weights_are_looked_for(trained, tmp_pa
     output = command(sys.executable, 'tools/train.py', folder / 'tiny.py', '--work-dir',
                      tmp_path / 'work', '--cfg-options', 'model.pretrained=/gone/clip.pt',
                      'custom_hooks.3.allow=[]', check=False)
-    assert 'ValueError: 9 of the 9 videos of' in output
-    assert '/gone/clip.pt' not in output.split('Traceback')[1]
+    assert 'error: 9 of the 9 videos of' in output
+    assert '/gone/clip.pt' not in output
 
 
 def test_resuming_needs_no_pretrained_file(trained, tmp_path):

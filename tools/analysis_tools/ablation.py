@@ -6,9 +6,7 @@ Runs that are finished are not repeated, and a run that was interrupted goes on 
 checkpoint, so the command can be stopped and repeated at any time; after a change of the configs
 remove work_dirs/ablation. It takes under two hours on two cores with three seeds.
 """
-import argparse
 import datetime
-import json
 import os
 import shlex
 import shutil
@@ -18,7 +16,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ablation_report import VARIANTS, summary_line, write_report
+from ablation_report import (
+    VARIANTS,
+    page_with_markers,
+    read_figures,
+    summary_line,
+    write_report,
+)
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, positive_int, run
+from command_line import seed as seed_number
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs' / 'ablation'
@@ -28,7 +36,7 @@ def train(name: str, seed: int, work_dir: Path) -> dict[str, float]:
     """Train one variant with one seed, unless it is done; return its last figures.
 
     Raises:
-        RuntimeError: If training fails; the last lines of its output are in the message.
+        ChildProcessError: If training fails; the last lines of its output are in the message.
     """
     result = work_dir / 'best_and_last.json'
     if not result.is_file():
@@ -42,13 +50,14 @@ def train(name: str, seed: int, work_dir: Path) -> dict[str, float]:
                                   env={**os.environ, 'OMP_NUM_THREADS': '1'}).returncode
         if code:
             tail = (work_dir / 'output.txt').read_text().splitlines()[-15:]
-            raise RuntimeError(f'{name} with seed {seed} ended with {code}; see '
-                               f'{work_dir / "output.txt"}:\n' + '\n'.join(tail))
+            raise ChildProcessError(
+                f'{name} with seed {seed} ended with {code}; see {work_dir / "output.txt"}:\n'
+                + '\n'.join(tail))
         if not result.is_file():
             # it was killed between its last checkpoint and its only validation
             shutil.rmtree(work_dir)
             return train(name, seed, work_dir)
-    metrics = json.loads(result.read_text())['last']['metrics']
+    metrics = read_figures(work_dir)
     for checkpoint in work_dir.glob('*.pth'):
         checkpoint.unlink()  # of many runs they would fill the disk
     return metrics
@@ -80,19 +89,24 @@ def train_all(runs: list[tuple[str, int]], out: Path, jobs: int) -> dict:
 
 def main() -> None:
     """Make the data, train, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--variants', nargs='+', default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1,
-                        help='runs at a time, one thread each (default: one a core)')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/ablation'))
+    parser = Parser(__doc__)
+    parser.add_argument('--seeds', type=seed_number, nargs='+', default=[0, 1, 2],
+                        help='seeds of each variant; default 0 1 2')
+    parser.add_argument('--variants', nargs='+', default=list(VARIANTS), choices=list(VARIANTS),
+                        metavar='NAME', help=f'of {", ".join(VARIANTS)}; default all')
+    parser.add_argument('--jobs', type=positive_int, default=os.cpu_count() or 1,
+                        help='runs at a time, one thread each; default one a core')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/ablation'),
+                        help='folder of the runs; default work_dirs/ablation')
     parser.add_argument('--report', type=Path, default=ROOT / 'docs' / 'ablation.md',
-                        help='file whose generated part is written anew')
+                        help='file whose generated part is written anew; default docs/ablation.md')
     args = parser.parse_args()
-    subprocess.run([sys.executable, str(
+    page_with_markers(args.report)  # before the long work
+    made = subprocess.run([sys.executable, str(
         ROOT / 'tools' / 'dataset_converters' / 'make_moving_shapes.py'), '--events'],
-        check=True, cwd=ROOT)
+        cwd=ROOT, check=False)
+    if made.returncode:
+        sys.exit(made.returncode)  # it has said why
     runs = [(name, seed) for seed in args.seeds for name in args.variants]
     results = train_all(runs, args.out.resolve(), args.jobs)
     write_report(results, args.report, datetime.date.today())
@@ -100,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

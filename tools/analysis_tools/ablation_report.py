@@ -1,12 +1,28 @@
-"""The tables and the bounds of the ablation."""
+"""Write the tables, the bounds and the picture of the ablation anew from its finished runs.
+
+    python tools/analysis_tools/ablation_report.py work_dirs/ablation
+
+tools/analysis_tools/ablation.py does the same at its end; this trains nothing.
+"""
+from __future__ import annotations
+
 import datetime
+import json
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ablation_picture import TEMPORAL, Bars, picture
 
-from mmc2v.datasets.moving_events import KINDS, MovingEvents
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, run
+
+if TYPE_CHECKING:
+    from ablation_picture import Bars
+
+    from mmc2v.datasets.moving_events import MovingEvents
 
 VARIANTS = {
     'mean': 'mean pooling',
@@ -24,6 +40,40 @@ DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
 MARKERS = '<!-- results -->', '<!-- end of results -->'
 Figures = Mapping[str, float]
 Results = Mapping[tuple[str, int], Figures]  # of each variant and seed
+
+
+def read_figures(work_dir: Path) -> Figures:
+    """Return the figures of the last validation of a finished run."""
+    return json.loads((work_dir / 'best_and_last.json').read_text())['last']['metrics']
+
+
+def read_results(out: Path) -> Results:
+    """Return the figures of all finished runs of a folder.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = {}
+    for path in sorted(out.glob('*-seed*/best_and_last.json')):
+        name = re.fullmatch(r'(\w+)-seed(\d+)', path.parent.name)
+        if name and name[1] in VARIANTS:
+            found[name[1], int(name[2])] = read_figures(path.parent)
+    if not found:
+        raise ValueError(f"'{out}' holds no finished run of the ablation; train them by "
+                         'tools/analysis_tools/ablation.py')
+    return found
+
+
+def page_with_markers(path: Path) -> str:
+    """Return the text of the page that results go into, the markers alone where there is none.
+
+    Raises:
+        ValueError: If the page lacks the markers.
+    """
+    text = path.read_text() if path.is_file() else '\n'.join(MARKERS)
+    if any(marker not in text for marker in MARKERS):
+        raise ValueError(f"'{path}' must hold the lines {MARKERS}, between which results go")
+    return text
 
 
 def summary_line(figures: Figures) -> str:
@@ -80,6 +130,10 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
         results (Results): Figures of each variant and seed.
         spec (MovingEvents): What they were measured on.
     """
+    from ablation_picture import TEMPORAL
+
+    from mmc2v.datasets.moving_events import KINDS
+
     names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
     lines = ['### Among all videos', '', *_table(
         ['variant', 'T2V R@1', 'V2T R@1', 'T2V pair R@1', 'V2T pair R@1'],
@@ -123,6 +177,10 @@ def bounds(results: Results, spec: MovingEvents, kinds: list[str]) -> list[str]:
 
 def bars_of(results: Results) -> list[Bars]:
     """Return what is drawn, for each variant that was run."""
+    from ablation_picture import TEMPORAL, Bars
+
+    from mmc2v.datasets.moving_events import KINDS
+
     bars = []
     for name in VARIANTS:
         runs = [figures for (variant, _), figures in results.items() if variant == name]
@@ -152,6 +210,10 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
     Raises:
         ValueError: If the file lacks the markers.
     """
+    from ablation_picture import picture
+
+    from mmc2v.datasets.moving_events import MovingEvents
+
     spec = MovingEvents()
     seeds = sorted({seed for _, seed in results})
     image = path.with_suffix('.png')
@@ -161,9 +223,24 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
              'over seeds.', '', f'![twins told apart, and T2V R@1 by kind]({image.name})', '',
              *tables(results, spec),
              MARKERS[1]]
-    text = path.read_text() if path.is_file() else '\n'.join(MARKERS)
-    if any(marker not in text for marker in MARKERS):
-        raise ValueError(f'{path} must hold the lines {MARKERS}, between which results go')
+    text = page_with_markers(path)
     before, after = text.split(MARKERS[0])[0], text.split(MARKERS[1])[1]
     picture(bars_of(results), image)
     path.write_text(before + '\n'.join(lines) + after)
+
+
+def main() -> None:
+    """Read the figures and write."""
+    parser = Parser(__doc__)
+    parser.add_argument('runs', type=Path, help='folder of the runs, --out of ablation.py')
+    parser.add_argument('--report', type=Path, help='file whose generated part is written anew; '
+                        'default docs/ablation.md',
+                        default=Path(__file__).resolve().parents[2] / 'docs' / 'ablation.md')
+    args = parser.parse_args()
+    results = read_results(args.runs)
+    write_report(results, args.report, datetime.date.today())
+    print(f'{len(results)} runs; written: {args.report}')
+
+
+if __name__ == '__main__':
+    run(main)

@@ -8,26 +8,26 @@ the short side to 256, CenterCrop of 224). Without arguments it makes H.264 vide
 and 1280x720 (10 s) in a temporary folder. Every file is also decoded from its beginning, and the
 frames of each backend are compared with those. The cache is the one of tools/cache_videos.py.
 """
-import argparse
+from __future__ import annotations
+
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import cv2
 import numpy as np
-import torch
-from mmaction.registry import TRANSFORMS
-from mmengine.dataset import Compose
-from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
-import mmc2v  # noqa: F401  (registers the transforms)
-from mmc2v.annotations import VIDEO_EXTENSIONS
-from mmc2v.datasets.frame_cache import CacheSettings, cache_video
-from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, positive_int, run
+
+if TYPE_CHECKING:
+    from mmengine.dataset import Compose
 
 NUM_FRAMES = 12
 CACHE = 'mmc2v, frame cache'
@@ -58,6 +58,11 @@ def make_video(path: Path, width: int, height: int, seconds: int, seed: int) -> 
 
 def pipelines() -> dict[str, Callable[[dict], dict]]:
     """Return the ways that are compared, the first being the reference of ratios."""
+    from mmaction.registry import TRANSFORMS
+    from mmengine.dataset import Compose
+
+    from mmc2v.datasets.transforms import BACKENDS
+
     def ours(backend: str) -> Compose:
         return Compose([
             dict(type='mmc2v.OpenVideo', backend=backend),
@@ -99,6 +104,8 @@ def differences(path: Path, backend: str) -> tuple[int, int]:
         tuple[int, int]: Frames compared and the largest difference of a pixel, -1 where the number
         of frames differs.
     """
+    from mmc2v.datasets.transforms import BACKENDS
+
     with av.open(str(path)) as container:
         number_of_frames, expected = 0, {}
         for number_of_frames, frame in enumerate(container.decode(video=0), 1):
@@ -114,13 +121,21 @@ def differences(path: Path, backend: str) -> tuple[int, int]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('videos', nargs='*', type=Path, help='videos or folders of videos')
-    parser.add_argument('--repeats', type=int, default=9, help='measured rounds; default 9')
-    parser.add_argument('--made', type=int, default=3,
+    parser.add_argument('--repeats', type=positive_int, default=9,
+                        help='measured rounds; default 9')
+    parser.add_argument('--made', type=positive_int, default=3,
                         help='videos made of either size where none is given; default 3')
     args = parser.parse_args()
+    import torch
+    from mmengine.registry import init_default_scope
+
+    from mmc2v.annotations import VIDEO_EXTENSIONS
+
+    missing = [str(path) for path in args.videos if not path.exists()]
+    if missing:
+        raise FileNotFoundError(f'there is no {missing[0]}')
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     init_default_scope('mmaction')
@@ -143,6 +158,9 @@ def main() -> None:
 
 def report(groups: dict[str, list[Path]], repeats: int, folder: Path) -> None:
     """Print a table for each group of files."""
+    from mmc2v.datasets.frame_cache import CacheSettings, cache_video
+    from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
+
     settings = CacheSettings(224, NUM_FRAMES, 1, 5.0, None)
     cached = {path: folder / 'cache' / f'{number}{path.suffix}' for number, path in
               enumerate(path for paths in groups.values() for path in paths)}
@@ -176,4 +194,4 @@ def report(groups: dict[str, list[Path]], repeats: int, folder: Path) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -6,21 +6,31 @@ Weights are random and input is synthetic; decoding is measured by benchmark_dec
 video and every caption is encoded once, so the cost is a sum over both and never over pairs;
 ranking is one matrix product, measured here at the largest N of the data sets.
 """
+from __future__ import annotations
+
+import argparse
 import copy
 import statistics
+import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from benchmark_training import Clock, common_arguments, prepare, synthetic_batch
+from benchmark_training import common_arguments
 
-from mmc2v.apis import use_bf16_weights
-from mmc2v.evaluation import retrieval_ranks
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import positive_int, run
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-def encode(model: torch.nn.Module, batch: dict, num_videos: int, captions_per_video: int,
+def encode(model: nn.Module, batch: dict, num_videos: int, captions_per_video: int,
            device: str) -> tuple[float, float]:
     """Return the seconds of encoding N videos, and N times so many captions."""
+    import torch
+    from measured_steps import Clock
+
     clock = Clock(device, waits=True)
     clock.start()
     size = len(batch['inputs']['frames'])
@@ -41,6 +51,10 @@ def encode(model: torch.nn.Module, batch: dict, num_videos: int, captions_per_vi
 
 def rank(num_videos: int, captions_per_video: int, width: int) -> float:
     """Return the seconds of ranking both directions."""
+    import numpy as np
+
+    from mmc2v.evaluation import retrieval_ranks
+
     random = np.random.default_rng(0)
     video = random.standard_normal((num_videos, width), dtype=np.float32)
     text = random.standard_normal((num_videos * captions_per_video, width), dtype=np.float32)
@@ -50,17 +64,26 @@ def rank(num_videos: int, captions_per_video: int, width: int) -> float:
     return time.perf_counter() - start
 
 
-@torch.inference_mode()
-def main() -> None:
-    """Measure and print."""
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
     parser = common_arguments(__doc__)
-    parser.add_argument('--videos', type=int, nargs='+', default=[8, 16, 32],
+    parser.add_argument('--videos', type=positive_int, nargs='+', default=[8, 16, 32],
                         help='numbers N of videos; default 8 16 32')
-    parser.add_argument('--captions-per-video', type=int, default=20, help='default 20')
+    parser.add_argument('--captions-per-video', type=positive_int, default=20,
+                        help='captions of each video; default 20')
     parser.add_argument('--bf16', action='store_true',
                         help='bfloat16 weights beside float32 ones, in turns')
-    parser.add_argument('--repeats', type=int, default=3, help='rounds; default 3')
-    args = parser.parse_args()
+    parser.add_argument('--repeats', type=positive_int, default=3, help='rounds; default 3')
+    return parser.parse_args()
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Measure and print, without gradients."""
+    import torch
+    from measured_steps import prepare, synthetic_batch
+
+    from mmc2v.apis import use_bf16_weights
+
     config, model, device = prepare(args)
     models = {'float32': model.eval()}
     if args.bf16:
@@ -98,5 +121,14 @@ def main() -> None:
               f'{encoding:.0f} s: {ranking / encoding:.4f} of it')
 
 
+def main() -> None:
+    """Measure as the command line says."""
+    args = parse_args()
+    import torch
+
+    with torch.inference_mode():
+        measure(args)
+
+
 if __name__ == '__main__':
-    main()
+    run(main)

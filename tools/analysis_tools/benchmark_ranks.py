@@ -5,13 +5,15 @@
 CPU seconds are those of the process, all threads. Memory is the peak of the process beyond what
 it held before, inputs included there.
 """
-import argparse
 import statistics
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
-from mmc2v.evaluation import retrieval_ranks
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, positive_int, run
 
 
 def unit_vectors(rng: np.random.Generator, count: int, width: int) -> np.ndarray:
@@ -44,13 +46,18 @@ def measure(function) -> tuple[float, float]:
 
 def main() -> None:
     """Measure in turns and print medians."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--videos', type=int, default=2990)
-    parser.add_argument('--captions-per-video', type=int, default=20)
-    parser.add_argument('--width', type=int, default=1024)
-    parser.add_argument('--repeats', type=int, default=5)
+    parser = Parser(__doc__)
+    parser.add_argument('--videos', type=positive_int, default=2990,
+                        help='number of videos; default 2990')
+    parser.add_argument('--captions-per-video', type=positive_int, default=20,
+                        help='captions of each video; default 20')
+    parser.add_argument('--width', type=positive_int, default=1024,
+                        help='numbers an embedding has; default 1024')
+    parser.add_argument('--repeats', type=positive_int, default=5,
+                        help='measured rounds; default 5')
     args = parser.parse_args()
+    from mmc2v.evaluation import retrieval_ranks
+
     rng = np.random.default_rng(0)
     video = unit_vectors(rng, args.videos, args.width)
     owner = np.repeat(np.arange(args.videos), args.captions_per_video)
@@ -58,7 +65,7 @@ def main() -> None:
     for source, copy in rng.integers(len(text), size=(len(text) // 20, 2)):
         text[copy] = text[source]  # as in real data, some captions are equal
     own = np.arange(args.videos)
-    rows = 2 ** 23 // (4 * args.videos)
+    rows = max(1, 2 ** 23 // (4 * args.videos))
     functions = {'bare product': lambda: bare_product(text, video, rows),
                  'both directions': lambda: retrieval_ranks(text, video, owner, own)}
     results: dict[str, list] = {name: [] for name in functions}
@@ -75,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -9,7 +9,6 @@ outside the repository. Pythons are looked for on the PATH and among pyenv's. An
 about five minutes on two cores and up to 7 GB, mostly of torch; it is deleted before the next
 begins. Needs nothing but Python itself.
 """
-import argparse
 import datetime
 import glob
 import os
@@ -21,6 +20,9 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, run
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmaction2', 'open_clip_torch', 'av')
@@ -51,7 +53,7 @@ ENVIRONMENTS = (
     Environment('3.10, refused', '3.10', refused='requires a different Python'),
     Environment('3.11, oldest', '3.11', (
         'torch==2.3.1', 'torchvision==0.18.1', 'numpy==1.26.4', 'mmengine==0.10.4',
-        'mmcv-lite==2.0.1', 'mmaction2==1.1.0', 'open_clip_torch==2.29.0', 'av==17.0.0',
+        'mmcv-lite==2.0.1', 'mmaction2==1.2.0', 'open_clip_torch==3.1.0', 'av==17.1.0',
         'pillow==10.1.0', 'opencv-python==4.11.0.86', 'opencv-contrib-python==4.11.0.86',
         'filelock==3.9.0', 'safetensors==0.4.0', 'tqdm==4.60.0', 'matplotlib==3.7.0',
         'tensorboard==2.14.0', 'setuptools<81')),
@@ -185,10 +187,8 @@ def table(rows: list[Row]) -> dict[str, str]:
     return lines
 
 
-def write(path: Path, rows: list[Row]) -> None:
-    """Put rows into the table of a page, in the order of the environments.
-
-    Rows of environments that were not tried now stay as they are, with their date.
+def marked_page(path: Path) -> str:
+    """Return the text of the page of the table.
 
     Raises:
         ValueError: If the page does not mark the place.
@@ -196,7 +196,15 @@ def write(path: Path, rows: list[Row]) -> None:
     text = path.read_text()
     if BEGIN not in text or END not in text:
         raise ValueError(f"'{path}' does not hold the lines {BEGIN} and {END}")
-    before, rest = text.split(BEGIN)
+    return text
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Put rows into the table of a page, in the order of the environments.
+
+    Rows of environments that were not tried now stay as they are, with their date.
+    """
+    before, rest = marked_page(path).split(BEGIN)
     old, after = rest.split(END)
     known = {line.split('|')[1].strip(): line for line in old.splitlines() if line[:2] == '| '}
     lines = {**known, **table(rows)}
@@ -207,17 +215,18 @@ def write(path: Path, rows: list[Row]) -> None:
 
 def main() -> None:
     """Try all, print the table, and fail where a row does."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('--only', action='append', metavar='NAME',
                         choices=[environment.name for environment in ENVIRONMENTS],
                         help='one environment, may be given several times; default all of '
                         + '; '.join(environment.name for environment in ENVIRONMENTS))
     parser.add_argument('--write', type=Path, metavar='PAGE',
-                        help='put the rows into the table of this page')
+                        help='put the rows into the table of this page; default none')
     parser.add_argument('--logs', type=Path, default=Path('work_dirs/compatibility'),
                         help='folder for what pip and the tests say; default %(default)s')
     args = parser.parse_args()
+    if args.write:
+        marked_page(args.write)  # before the long work
     args.logs.mkdir(parents=True, exist_ok=True)
     rows, absent = [], []
     with tempfile.TemporaryDirectory() as built:
@@ -250,4 +259,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -7,17 +7,17 @@ Without options it gives what tools/test.py gave. The table and the JSON have th
 """
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mmc2v.annotations import check_captions, read_json_object
-from mmc2v.evaluation import RetrievalEmbeddings, format_table, retrieval_metrics
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, run
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('dump', type=Path, help='file of tools/test.py --dump')
     parser.add_argument('--out', type=Path, help='write the metrics to this JSON file')
     parser.add_argument('--all-captions', action='store_true',
@@ -36,6 +36,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> dict[str, float]:
     """Measure as the command line says."""
     args = parse_args()
+    from mmc2v.annotations import check_captions, read_json_object
+    from mmc2v.evaluation import RetrievalEmbeddings, format_table, retrieval_metrics
+
     embeddings = RetrievalEmbeddings.load(args.dump)
     if args.split is not None:
         annotation = read_json_object(str(args.split))
@@ -56,4 +59,4 @@ def main() -> dict[str, float]:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -8,32 +8,39 @@ bilinear) is measured beside it. Prints the mean and largest difference in level
 cosine of a ViT-B/32's embeddings; give weights by --weights, otherwise they are random. Cosines of
 different frames of the video show how much the embeddings can tell apart.
 """
-import argparse
+from __future__ import annotations
+
 import io
+import sys
 from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
 
-from mmc2v.datasets.transforms import (
-    BACKENDS,
-    ResizeCenterCrop,
-    choose_grid_frames,
-    grid_size,
-    grid_to_frames,
-)
-from mmc2v.models import CLIPVisionTower, RetrievalDataPreprocessor
-from mmc2v.models.clip_weights import read_clip_weights
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, positive_int, run
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmc2v.models import CLIPVisionTower
 
 ARCH = 'ViT-B-32-quickgelu'
 
 
 def decoded_frames(path: str, num_frames: int) -> list[np.ndarray]:
     """Return the frames that evaluation samples, (H, W, 3) uint8."""
+    from mmc2v.datasets.transforms import (
+        BACKENDS,
+        choose_grid_frames,
+        grid_size,
+        grid_to_frames,
+    )
+
     reader = BACKENDS['pyav'](path)
     grid = choose_grid_frames(grid_size(reader.duration), num_frames)
     return reader.read(grid_to_frames(reader.times, grid))
@@ -44,6 +51,13 @@ def jpeg_round_trip(path: str, num_frames: int) -> list[np.ndarray]:
 
     The encoder gets the decoder's planes, as in ffmpeg, without a way over RGB.
     """
+    from mmc2v.datasets.transforms import (
+        BACKENDS,
+        choose_grid_frames,
+        grid_size,
+        grid_to_frames,
+    )
+
     reader = BACKENDS['pyav'](path)
     grid = choose_grid_frames(grid_size(reader.duration), num_frames)
     wanted = set(grid_to_frames(reader.times, grid).tolist())
@@ -77,23 +91,35 @@ def opencv_resize(images: list[np.ndarray], size: int = 224) -> list[np.ndarray]
     return results
 
 
-@torch.inference_mode()
 def embed(model: CLIPVisionTower, images: list[np.ndarray]) -> torch.Tensor:
     """Return (T, D) unit vectors."""
+    import torch
+    from torch.nn import functional as F
+
+    from mmc2v.models import RetrievalDataPreprocessor
+
     frames = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     mask = torch.ones(len(images), dtype=torch.bool)
     batch = RetrievalDataPreprocessor()(dict(inputs=dict(frames=[frames], frame_mask=[mask])))
-    return F.normalize(model(batch['inputs']['frames'][0]), dim=-1)
+    with torch.inference_mode():
+        return F.normalize(model(batch['inputs']['frames'][0]), dim=-1)
 
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('videos', nargs='+')
-    parser.add_argument('--weights', help='CLIP weights of ViT-B/32')
-    parser.add_argument('--num-frames', type=int, default=12)
+    parser = Parser(__doc__)
+    parser.add_argument('videos', nargs='+', help='video files')
+    parser.add_argument('--weights', help='CLIP weights of ViT-B/32: a file, or openai; default '
+                        'random ones')
+    parser.add_argument('--num-frames', type=positive_int, default=12,
+                        help='frames of each video; default 12')
     args = parser.parse_args()
+    import torch
+
+    from mmc2v.datasets.transforms import ResizeCenterCrop
+    from mmc2v.models import CLIPVisionTower
+    from mmc2v.models.clip_weights import read_clip_weights
+
     torch.manual_seed(0)
     model = CLIPVisionTower(ARCH).eval()
     if args.weights:
@@ -111,9 +137,10 @@ def main() -> None:
             cosine = (embed(model, images) * reference).sum(dim=1)
             print(f'{path.rsplit("/", 1)[-1]:24.24} {name:12} {difference.mean():6.2f} '
                   f'{difference.max():8d} {cosine.min():13.6f}')
-        spread = (reference[1:] * reference[:-1]).sum(dim=1)
-        print(f'{"":24} {"next frame":12} {"":6} {"":8} {spread.min():13.6f}')
+        if len(reference) > 1:
+            spread = (reference[1:] * reference[:-1]).sum(dim=1)
+            print(f'{"":24} {"next frame":12} {"":6} {"":8} {spread.min():13.6f}')
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -1,4 +1,4 @@
-"""Prepare ActivityNet Captions for paragraph retrieval: a video's sentences joined are its caption.
+r"""Prepare ActivityNet Captions for paragraph retrieval, all sentences of a video as one caption.
 
     python tools/dataset_converters/activitynet.py --annotations activitynet_captions \
         --videos data/activitynet/videos --out data/activitynet/paragraph

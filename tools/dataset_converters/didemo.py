@@ -1,4 +1,4 @@
-"""Prepare DiDeMo for paragraph retrieval: all descriptions of a video joined are its caption.
+r"""Prepare DiDeMo for paragraph retrieval: all descriptions of a video joined are its caption.
 
     python tools/dataset_converters/didemo.py --annotations didemo_data \
         --videos data/didemo/videos --out data/didemo/paragraph

@@ -1,4 +1,4 @@
-"""Prepare LSMDC.
+r"""Prepare LSMDC.
 
     python tools/dataset_converters/lsmdc.py --annotations lsmdc --videos data/lsmdc/videos \
         --out data/lsmdc/1k

@@ -1,31 +1,42 @@
 """Write a generated data set of moving shapes.
 
-python tools/dataset_converters/make_moving_shapes.py --out data/moving_shapes
-python tools/dataset_converters/make_moving_shapes.py --events --out data/moving_events
+    python tools/dataset_converters/make_moving_shapes.py --out data/moving_shapes
+    python tools/dataset_converters/make_moving_shapes.py --events --out data/moving_events
 
 With --events there are five kinds of captions (static, direction, order, size, speed) instead of
 direction alone.
 """
-import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, run
 
 from mmc2v.datasets.moving_events import MovingEvents
 from mmc2v.datasets.moving_shapes import MovingShapes
 from mmc2v.datasets.shape_videos import write_shapes
 
+HELP = {
+    'num_train': 'training videos, with --events of each kind',
+    'num_test_pairs': 'pairs of twins in the test set, with --events of each kind',
+    'phrasings': 'captions of each video, 1 to 4',
+    'num_frames': 'frames of each video, at 5 fps; with --events even',
+    'size': 'side of the square frames in pixels, even, at least 16',
+    'seed': 'seed of all random choices',
+}
+
 
 def main() -> None:
     """Parse the command line and write."""
     spec = MovingEvents if '--events' in sys.argv else MovingShapes
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False)  # --events is looked for by its name
+    parser = Parser(__doc__, allow_abbrev=False)  # --events is looked for by its name
     parser.add_argument('--events', action='store_true', help='five kinds of captions')
-    parser.add_argument('--out', type=Path, default=Path('data') / spec.name)
+    parser.add_argument('--out', type=Path, default=Path('data') / spec.name,
+                        help=f'folder to write; default data/{spec.name}')
     for field in fields(spec):
-        parser.add_argument(f'--{field.name.replace("_", "-")}', type=int, default=field.default)
+        parser.add_argument(f'--{field.name.replace("_", "-")}', type=int, default=field.default,
+                            help=f'{HELP[field.name]}; default {field.default}')
     parser.add_argument('--overwrite', action='store_true',
                         help='replace what was made with other numbers')
     args = vars(parser.parse_args())
@@ -36,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

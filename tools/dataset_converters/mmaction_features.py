@@ -6,7 +6,6 @@ Make them with --spatial-type avg --temporal-type keep: one .pkl a video, of (T,
 recognizers and (C, T) for 3D ones (SlowFast alone has to pool time there). Nothing in those files
 is executed but the making of arrays and tensors.
 """
-import argparse
 import io
 import pickle
 import sys
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
-from mmc2v.datasets.feature_text_dataset import feature_file, save_features
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, run
 
 # All that a pickle of an array or tensor names.
 _HARMLESS = {
@@ -31,6 +29,7 @@ _HARMLESS = {
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ('torch.storage', '_load_from_bytes'):
+            import torch
             return lambda content: torch.load(io.BytesIO(content), weights_only=True)
         if (module, name) in _HARMLESS:
             return super().find_class(module, name)
@@ -68,15 +67,20 @@ def read(path: Path, layout: str) -> np.ndarray:
 
 def main() -> None:
     """Convert every file; those that cannot be are listed at the end."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', type=Path)
-    parser.add_argument('--out', type=Path, required=True)
-    parser.add_argument('--layout', choices=['TC', 'CT'], required=True)
+    parser = Parser(__doc__)
+    parser.add_argument('folder', type=Path, help="folder of MMAction2's .pkl files, searched with "
+                        'its subfolders')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the .npy files')
+    parser.add_argument('--layout', choices=['TC', 'CT'], required=True,
+                        help='sides of the arrays: TC of 2D recognizers, CT of 3D ones')
     args = parser.parse_args()
+    from tqdm import tqdm
+
+    from mmc2v.datasets.feature_text_dataset import feature_file, save_features
+
     files = sorted(args.folder.rglob('*.pkl'))
     if not files:
-        sys.exit(f"'{args.folder}' holds no .pkl file")
+        raise FileNotFoundError(f"'{args.folder}' holds no .pkl file")
     problems = []
     for path in tqdm(files, mininterval=1):
         # the extraction appends .pkl to a video's whole name
@@ -93,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -1,4 +1,4 @@
-"""Prepare MSR-VTT.
+r"""Prepare MSR-VTT.
 
     python tools/dataset_converters/msrvtt.py --annotations msrvtt_data \
         --videos data/msrvtt/videos --protocol 1k-A-9k --out data/msrvtt/1k-A-9k

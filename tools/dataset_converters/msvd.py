@@ -1,4 +1,4 @@
-"""Prepare MSVD.
+r"""Prepare MSVD.
 
     python tools/dataset_converters/msvd.py --annotations msvd_data --videos data/msvd/videos \
         --out data/msvd/standard

@@ -1,4 +1,4 @@
-"""Prepare VATEX with its English captions.
+r"""Prepare VATEX with its English captions.
 
     python tools/dataset_converters/vatex.py --annotations vatex_data --videos data/vatex/videos \
         --protocol hgr --out data/vatex/hgr

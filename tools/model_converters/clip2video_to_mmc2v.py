@@ -1,4 +1,4 @@
-"""Turn a checkpoint of the CLIP2Video authors into one of ours.
+r"""Turn a checkpoint of the CLIP2Video authors into one of ours.
 
     python tools/model_converters/clip2video_to_mmc2v.py pytorch_model.bin.2 msrvtt9k.pth \
         --config configs/clip2video_msrvtt.py
@@ -6,19 +6,19 @@
 The config says which variant the checkpoint is of. A key that the variant needs and the file has
 not, a key of the file that the variant has not, and a tensor of another shape are errors.
 """
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-from torch import Tensor
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from command_line import Parser, add_cfg_options, run
 
-import mmc2v  # noqa: F401  (mends the environment before the first registry lookup)
-from mmc2v.registry import MODELS
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Ours begins with -> theirs begins with. The first that fits counts.
 PREFIXES = {
@@ -56,6 +56,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a checkpoint.
     """
+    import numpy as np
+    import torch
+
     if not path.is_file():
         raise FileNotFoundError(f'{path} is not a file')
     try:
@@ -65,11 +68,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
+        reason = str(error).split('\n')[0]
         raise ValueError(f'{path} cannot be read as a checkpoint without running code from it: '
-                         f'{type(error).__name__}: {error}') from error
+                         f'{type(error).__name__}: {reason}') from error
     if not isinstance(state, Mapping):
         raise ValueError(f'{path} is no state dict but a {type(state).__name__}')
-    not_tensors = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    not_tensors = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
     if not_tensors:
         raise ValueError(f'{path} is no state dict: {not_tensors[:3]} are not tensors')
     return {key.removeprefix('module.'): value for key, value in state.items()}
@@ -113,23 +117,26 @@ def convert(state: Mapping[str, Tensor], expected: Mapping[str, Tensor],
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument('src', type=Path, help="the authors' checkpoint (or .npz of its keys)")
     parser.add_argument('dst', type=Path, help='the checkpoint to write')
     parser.add_argument('--config', required=True, help='config whose model it is')
     parser.add_argument('--drop', nargs='+', default=[], metavar='PREFIX',
-                        help='leave out keys of the file that begin so')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override the config')
+                        help='leave out keys of the file that begin so; default none')
+    add_cfg_options(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> list[str]:
     """Convert; return the keys that were dropped."""
     args = parse_args(argv)
-    config = Config.fromfile(args.config)
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
+    import torch
+    from mmengine.registry import init_default_scope
+
+    from mmc2v.config_reading import read_config
+    from mmc2v.registry import MODELS
+
+    config = read_config(args.config, args.cfg_options, ['model'])
     init_default_scope(config.get('default_scope', 'mmaction'))
     with torch.device('meta'):  # names and shapes are enough
         expected = MODELS.build(config.model).state_dict()
@@ -145,7 +152,4 @@ def main(argv: Sequence[str]) -> list[str]:
 
 
 if __name__ == '__main__':
-    try:
-        main(sys.argv[1:])
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
+    run(lambda: main(sys.argv[1:]))
