@@ -58,7 +58,8 @@ def test_what_is_missing_is_named_in_one_command(missing, named, monkeypatch):
     command = next(line for line in str(error.value).splitlines() if 'pip install' in line)
     assert {re.split('[<>=]', word.strip("'"))[0] for word in command.split()[2:]} == named
     # torchvision asks for the newest torch, so the user's has to be named beside it
-    assert (f'torch=={importlib.metadata.version("torch")}' in command) == ('torchvision' in missing)
+    same_torch = f'torch=={importlib.metadata.version("torch")}'
+    assert (same_torch in command) == ('torchvision' in missing)
     monkeypatch.undo()
     compat.require_packages()
 
