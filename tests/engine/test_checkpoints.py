@@ -11,8 +11,9 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 
 from mmc2v.engine import checkpoint_files, checkpoint_sharing
-from mmc2v.engine.checkpoint_files import find_whole_checkpoint, write_whole
+from mmc2v.engine.checkpoint_files import find_whole_checkpoint
 from mmc2v.engine.checkpoint_sharing import share_checkpoint
+from mmc2v.whole_files import write_whole
 
 from ..tiny import run_config, spawn, write_dataset
 from ..tools import kill_and_resume
@@ -54,19 +55,6 @@ def test_kills_at_any_moment_lose_nothing(tmp_path):
     assert counts['kills'] == 3
     assert counts['failed'] == 0
     assert counts['different'] == []
-
-
-def test_a_file_is_old_or_new_and_never_between(tmp_path, monkeypatch):
-    path = tmp_path / 'folder' / 'file'
-    write_whole(path, b'old')
-    monkeypatch.setattr(os, 'replace', lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, b'new content')
-    assert path.read_bytes() == b'old'
-    monkeypatch.undo()
-    write_whole(path, b'new content')
-    assert path.read_bytes() == b'new content'
-    assert os.listdir(path.parent) == ['file']
 
 
 def test_the_old_checkpoint_goes_after_the_new_one_is_named(data, tmp_path, monkeypatch):
@@ -224,7 +212,7 @@ def test_checkpoints_within_epochs_are_refused(data, tmp_path):
 
 def test_stale_parts_and_outdated_checkpoints_are_cleared(data, copied):
     """Both are left by a kill at the wrong moment."""
-    (copied / 'epoch_4.pth.partial').write_bytes(b'part')
+    (copied / 'epoch_4.pth.0123abcd.partial').write_bytes(b'part')
     checkpoint = torch.load(copied / 'epoch_3.pth')
     checkpoint['message_hub']['runtime_info']['keep_ckpt_ids'] = [3]
     checkpoint['message_hub']['runtime_info']['outdated_ckpts'] = ['epoch_1.pth', 'epoch_2.pth']

@@ -1,0 +1,104 @@
+"""One run at a time writes into a work dir, and a dead one does not keep it."""
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+from mmengine.runner import Runner
+
+from mmc2v.engine import work_dir_lock
+from mmc2v.engine.work_dir_lock import lock_work_dir, unlock_work_dir
+
+from ..tiny import run_config, spawn, write_dataset
+
+
+def hold(folder):
+    """Lock a folder, with a child as a loader's workers are, until the process is killed."""
+    lock_work_dir(folder)
+    if os.fork() == 0:
+        time.sleep(3)
+        os._exit(0)
+    time.sleep(60)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the lock of tmp_path / 'work'."""
+    process = multiprocessing.get_context('spawn').Process(
+        target=hold, args=(str(tmp_path / 'work'),))
+    process.start()
+    while not (tmp_path / 'work' / work_dir_lock.HOLDER).exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    yield process
+    process.kill()
+    process.join()
+
+
+def config_of(tmp_path, **kwargs):
+    return run_config(tmp_path / 'data', tmp_path / 'work', epochs=1, log_level='WARNING',
+                      experiment_name=os.urandom(4).hex(), **kwargs)
+
+
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_second_run_is_refused_and_a_dead_holder_is_not_waited_for(resume, holder, tmp_path,
+                                                                     monkeypatch):
+    write_dataset(tmp_path / 'data', num_videos=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(work_dir_lock, '_WAIT_SECONDS', 0.1)
+        with pytest.raises(ValueError, match=rf"writes into '.*work': process {holder.pid} on .*, "
+                           r'since 20\d\d-.*another work dir'):
+            Runner.from_cfg(config_of(tmp_path, resume=resume)).train()
+    assert not list((tmp_path / 'work').glob('*.pth'))
+    os.kill(holder.pid, signal.SIGKILL)
+    runner = Runner.from_cfg(config_of(tmp_path, resume=resume))
+    runner.train()
+    assert (tmp_path / 'work' / 'epoch_1.pth').exists()
+    assert not (tmp_path / 'work' / work_dir_lock.HOLDER).exists()
+    assert work_dir_lock._held == {}
+
+
+def test_a_process_whose_run_failed_trains_again(tmp_path):
+    write_dataset(tmp_path / 'data', num_videos=5)
+    with pytest.raises(ValueError, match='no batch'):
+        Runner.from_cfg(config_of(tmp_path, train_dataloader=dict(batch_size=50),
+                                  param_scheduler=[])).train()
+    Runner.from_cfg(config_of(tmp_path)).train()
+    assert (tmp_path / 'work' / 'epoch_1.pth').exists()
+
+
+def test_a_folder_named_in_two_ways_is_one(tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path)
+    for folder in (tmp_path, tmp_path / 'link'):
+        lock_work_dir(str(folder))
+    for folder in (tmp_path, tmp_path / 'link'):
+        unlock_work_dir(str(folder))
+
+
+def train(rank, world_size, folder):
+    import torch.distributed as dist
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
+                            world_size=world_size)
+    from mmc2v.engine.main_process import on_main_process
+    work_dir_lock._WAIT_SECONDS = 0.1
+    try:
+        on_main_process(lock_work_dir, f'{folder}/work')
+        said = 'locked'
+    except ValueError as error:
+        said = str(error)
+    with open(f'{folder}/said{rank}', 'w') as file:
+        file.write(said)
+    dist.destroy_process_group()
+
+
+def test_many_ranks_take_one_lock_or_all_are_refused(holder, tmp_path):
+    spawn(train, 2, str(tmp_path))
+    for rank in range(2):
+        assert f'process {holder.pid} on' in (tmp_path / f'said{rank}').read_text()
+    holder.kill()
+    holder.join()
+    (tmp_path / 'rendezvous').unlink(missing_ok=True)
+    work_dir_lock._held.clear()
+    spawn(train, 2, str(tmp_path))
+    assert [(tmp_path / f'said{rank}').read_text() for rank in range(2)] == ['locked'] * 2
