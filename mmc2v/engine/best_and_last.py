@@ -44,7 +44,7 @@ class BestAndLastHook(Hook):
                            json.loads(path.read_bytes()).items()}
             except (ValueError, TypeError, AttributeError) as error:
                 runner.logger.warning(
-                    f"'{path}' cannot be read ({error}): validations before {self._unit(runner)} "
+                    f"'{path}' cannot be read ({error}): validations up to {self._unit(runner)} "
                     f'{self._step(runner)} are missing in the report of best and last')
                 return
             self._history = {step: metrics for step, metrics in history.items()

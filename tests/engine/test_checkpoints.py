@@ -15,6 +15,7 @@ from mmc2v.engine.checkpoint_files import find_whole_checkpoint
 from mmc2v.engine.checkpoint_sharing import share_checkpoint
 from mmc2v.whole_files import write_whole
 
+from ..test_whole_files import flip
 from ..tiny import run_config, spawn, write_dataset
 from ..tools import kill_and_resume
 
@@ -97,9 +98,7 @@ def test_resuming_falls_back_to_the_newest_whole_one_and_says_so(fault, copied, 
     elif fault == 'named file cut off':
         named.write_bytes(named.read_bytes()[:-1000])
     elif fault == 'named file with a wrong byte':
-        content = bytearray(named.read_bytes())
-        content[len(content) // 2] ^= 1  # torch loads it without a word
-        named.write_bytes(content)
+        flip(named)  # torch loads it without a word
     elif fault == 'named file without optimizer':
         checkpoint = torch.load(named)
         del checkpoint['optimizer']
@@ -135,6 +134,12 @@ def test_a_named_checkpoint_is_not_replaced_by_another(data, copied):
     (copied / 'epoch_3.pth').write_bytes(b'broken')
     with pytest.raises(ValueError, match=r"cannot resume from '.*epoch_3\.pth': it cannot be read"):
         runner(data, copied, resume=True, load_from=str(copied / 'epoch_3.pth')).train()
+
+
+def test_a_damaged_checkpoint_to_start_from_is_refused(data, copied, tmp_path):
+    flip(copied / 'epoch_3.pth')
+    with pytest.raises(ValueError, match=r"epoch_3\.pth' is damaged: the checksum of its part"):
+        runner(data, tmp_path / 'new', load_from=str(copied / 'epoch_3.pth')).train()
 
 
 class Killed(BaseException):

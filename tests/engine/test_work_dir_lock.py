@@ -5,9 +5,11 @@ import signal
 import time
 
 import pytest
+import torch.distributed as dist
 from mmengine.runner import Runner
 
 from mmc2v.engine import work_dir_lock
+from mmc2v.engine.main_process import on_main_process
 from mmc2v.engine.work_dir_lock import lock_work_dir, unlock_work_dir
 
 from ..tiny import run_config, spawn, write_dataset
@@ -41,19 +43,17 @@ def config_of(tmp_path, **kwargs):
                       experiment_name=os.urandom(4).hex(), **kwargs)
 
 
-@pytest.mark.parametrize('resume', [False, True])
-def test_a_second_run_is_refused_and_a_dead_holder_is_not_waited_for(resume, holder, tmp_path,
-                                                                     monkeypatch):
+def test_a_second_run_is_refused_and_a_dead_holder_is_taken_over(holder, tmp_path, monkeypatch):
     write_dataset(tmp_path / 'data', num_videos=5)
-    with monkeypatch.context() as patch:
-        patch.setattr(work_dir_lock, '_WAIT_SECONDS', 0.1)
-        with pytest.raises(ValueError, match=rf"writes into '.*work': process {holder.pid} on .*, "
-                           r'since 20\d\d-.*another work dir'):
-            Runner.from_cfg(config_of(tmp_path, resume=resume)).train()
+    for resume in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(work_dir_lock, '_WAIT_SECONDS', 0.1)
+            with pytest.raises(ValueError, match=rf"into '.*work': process {holder.pid} on .*, "
+                               r'since 20\d\d-.*another work dir'):
+                Runner.from_cfg(config_of(tmp_path, resume=resume)).train()
     assert not list((tmp_path / 'work').glob('*.pth'))
     os.kill(holder.pid, signal.SIGKILL)
-    runner = Runner.from_cfg(config_of(tmp_path, resume=resume))
-    runner.train()
+    Runner.from_cfg(config_of(tmp_path, resume=True)).train()
     assert (tmp_path / 'work' / 'epoch_1.pth').exists()
     assert not (tmp_path / 'work' / work_dir_lock.HOLDER).exists()
     assert work_dir_lock._held == {}
@@ -76,29 +76,23 @@ def test_a_folder_named_in_two_ways_is_one(tmp_path):
         unlock_work_dir(str(folder))
 
 
-def train(rank, world_size, folder):
-    import torch.distributed as dist
+def lock_worker(rank, world_size, folder):
+    """Be refused while rank 1, as a run of its own would, holds the lock; then get it."""
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
-    from mmc2v.engine.main_process import on_main_process
     work_dir_lock._WAIT_SECONDS = 0.1
-    try:
+    if rank == 1:
+        lock_work_dir(f'{folder}/work')
+    dist.barrier()
+    with pytest.raises(ValueError, match='another run writes into'):
         on_main_process(lock_work_dir, f'{folder}/work')
-        said = 'locked'
-    except ValueError as error:
-        said = str(error)
-    with open(f'{folder}/said{rank}', 'w') as file:
-        file.write(said)
+    if rank == 1:
+        unlock_work_dir(f'{folder}/work')
+    dist.barrier()
+    on_main_process(lock_work_dir, f'{folder}/work')
+    assert len(work_dir_lock._held) == (rank == 0)
     dist.destroy_process_group()
 
 
-def test_many_ranks_take_one_lock_or_all_are_refused(holder, tmp_path):
-    spawn(train, 2, str(tmp_path))
-    for rank in range(2):
-        assert f'process {holder.pid} on' in (tmp_path / f'said{rank}').read_text()
-    holder.kill()
-    holder.join()
-    (tmp_path / 'rendezvous').unlink(missing_ok=True)
-    work_dir_lock._held.clear()
-    spawn(train, 2, str(tmp_path))
-    assert [(tmp_path / f'said{rank}').read_text() for rank in range(2)] == ['locked'] * 2
+def test_many_ranks_take_one_lock_or_all_are_refused(tmp_path):
+    spawn(lock_worker, 2, str(tmp_path))
