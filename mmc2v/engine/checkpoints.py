@@ -6,7 +6,6 @@ from typing import Optional
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import (
     BaseLoop,
     EpochBasedTrainLoop,
@@ -19,9 +18,11 @@ from mmc2v.registry import HOOKS
 from mmc2v.whole_files import refuse_damaged, remove_partials, write_whole
 
 from .checkpoint_files import find_whole_checkpoint, problem_of_checkpoint
+from .checkpoint_fit import refuse_unfitting
 from .checkpoint_names import OUTDATED, best_names, keep_only_names
 from .checkpoint_sharing import share_checkpoint
 from .main_process import on_main_process
+from .run_summary import bare_model
 from .work_dir_lock import lock_work_dir, unlock_work_dir
 
 # In the message hub, and so in every checkpoint: [epoch, iter] of its last validation.
@@ -49,7 +50,7 @@ class AtomicCheckpointHook(CheckpointHook):
     Raises:
         ValueError: When a run is resumed and no checkpoint is whole, or the named one is not, and
             when checkpoints within epochs are asked for. When another run trains in the work dir.
-            When a checkpoint to start from is damaged.
+            When a checkpoint to start from is damaged. When one is of another model.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -72,6 +73,8 @@ class AtomicCheckpointHook(CheckpointHook):
             self._resume_from_whole(runner)
         elif runner._load_from is not None:
             refuse_damaged(runner._load_from)
+        if runner._load_from is not None:
+            refuse_unfitting(runner._load_from, bare_model(runner), is_exact=runner._resume)
 
     def after_run(self, runner: Runner) -> None:
         """Free the work dir."""
@@ -100,7 +103,7 @@ class AtomicCheckpointHook(CheckpointHook):
                                'from the beginning')
             runner._resume = False
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         if getattr(model, 'pretrained', None) is not None:
             model.pretrained = None  # the checkpoint has everything, and the file may be gone
 
@@ -172,8 +175,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def _remove_orphaned_best(self) -> None:
         """Remove former best ones that a kill left beside the best of this run."""
         for key, best in self._best().items():
-            if best is None or not os.path.isfile(best):
-                continue
+            if best is None or key == 'auto' or not os.path.isfile(best):
+                continue  # by any figure would be too many
             names = best_names(self.filename_tmpl, key)
             for path in Path(self.out_dir).glob('best_*'):
                 if names.fullmatch(path.name) and path.name != os.path.basename(best):
