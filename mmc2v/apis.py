@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mmc2v.config_reading import read_config
 from mmc2v.models.text_chunks import embed_by_length
 from mmc2v.registry import MODELS
+from mmc2v.whole_files import refuse_damaged
 
 
 def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = None,
@@ -39,7 +40,7 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
         ValueError: If there is no checkpoint and parameters would be random, or the checkpoint is
-            not of the config's model.
+            not of the config's model or damaged.
     """
     config = config if isinstance(config, Config) else read_config(config, needs=['model'])
     init_default_scope(config.get('default_scope', 'mmaction'))
@@ -63,8 +64,9 @@ def checkpoint_errors(checkpoint: str) -> Iterator[None]:
         checkpoint (str): The file, for the message.
 
     Raises:
-        ValueError: If it is no checkpoint, or its parameters are not those of the model.
+        ValueError: If it is no checkpoint or damaged, or its parameters are not those of the model.
     """
+    refuse_damaged(checkpoint)
     try:
         yield
     except RuntimeError as error:

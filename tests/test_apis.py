@@ -11,6 +11,7 @@ from mmc2v.datasets import VideoDecodeError
 from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import MODELS
 
+from .test_whole_files import flip
 from .tiny import ROOT, pipeline, run_config, write_dataset
 
 
@@ -60,6 +61,16 @@ def test_bf16_of_the_script_is_that_of_python(tmp_path, monkeypatch):
     assert (half - full).abs().max() > 1e-4
     by_script = torch.from_numpy(RetrievalEmbeddings.load(dump).video)
     torch.testing.assert_close(by_script, half, atol=1e-6, rtol=0)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    write_dataset(tmp_path / 'data', num_videos=1)
+    config = run_config(tmp_path / 'data', tmp_path / 'work')
+    checkpoint = _save(config, tmp_path)
+    init_model(config, str(checkpoint))
+    flip(checkpoint)
+    with pytest.raises(ValueError, match=rf"'{checkpoint}' is damaged: the checksum of its part"):
+        init_model(config, str(checkpoint))
 
 
 def test_random_model_is_refused(tmp_path):

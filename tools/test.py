@@ -82,6 +82,7 @@ def main() -> dict[str, float]:
     """Test as the command line says."""
     args = parse_args()
     from mmengine.dist import is_main_process
+    from mmengine.runner import load_checkpoint
 
     from mmc2v.apis import checkpoint_errors, start_from_pretrained, use_bf16_weights
     from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
@@ -91,7 +92,7 @@ def main() -> dict[str, float]:
     config = load_config(args, ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
     published = find_published(config)
     args.checkpoint = args.checkpoint or config.get('load_from')
-    config.load_from = None  # loaded below, whole or not at all
+    config.load_from, config.resume = None, False  # loaded below, whole or not at all
     add_outputs(config, args)
     start_processes(config)
     runner = build_runner(config, args)
@@ -103,7 +104,9 @@ def main() -> dict[str, float]:
                            'as training would start from them')
     else:
         with checkpoint_errors(args.checkpoint):
-            runner.load_checkpoint(args.checkpoint, map_location='cpu', strict=True)
+            # not by the runner: EMAHook is not ready before testing begins, and has nothing to add,
+            # as the averaged weights are those that a checkpoint has as the model's
+            load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     if args.bf16:
         use_bf16_weights(model)
     metrics = runner.test()

@@ -10,6 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmc2v.evaluation import format_table
 from mmc2v.registry import HOOKS
+from mmc2v.whole_files import write_whole
 
 from .split_overlap import annotation_files
 
@@ -38,9 +39,16 @@ class BestAndLastHook(Hook):
         self._history = {}
         path = Path(runner.work_dir, 'validations.json')
         if runner.iter > 0 and path.is_file():
-            self._history = {int(step): metrics for step, metrics in
-                             json.loads(path.read_text()).items()
-                             if int(step) <= self._step(runner)}
+            try:
+                history = {int(step): dict(metrics) for step, metrics in
+                           json.loads(path.read_bytes()).items()}
+            except (ValueError, TypeError, AttributeError) as error:
+                runner.logger.warning(
+                    f"'{path}' cannot be read ({error}): validations up to {self._unit(runner)} "
+                    f'{self._step(runner)} are missing in the report of best and last')
+                return
+            self._history = {step: metrics for step, metrics in history.items()
+                             if step <= self._step(runner)}
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
         """Keep the figures."""
@@ -80,6 +88,5 @@ class BestAndLastHook(Hook):
     @staticmethod
     def _write(runner: Runner, name: str, content: dict) -> None:
         if is_main_process():
-            partial = Path(runner.work_dir, f'{name}.partial')
-            partial.write_text(json.dumps(content, indent=1) + '\n')
-            os.replace(partial, Path(runner.work_dir, name))
+            write_whole(Path(runner.work_dir, name),
+                        f'{json.dumps(content, indent=1)}\n'.encode())

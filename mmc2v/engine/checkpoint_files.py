@@ -1,6 +1,5 @@
 """Checkpoint files that are whole or absent, and which of them training goes on from."""
 import os
-import re
 import zipfile
 from pathlib import Path
 from typing import Optional, Union
@@ -10,35 +9,9 @@ from mmengine.fileio import register_backend
 from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 
-PARTIAL = '.partial'
+from mmc2v.whole_files import damage_of_archive, write_whole
 
-
-def write_whole(path: Union[str, Path], content: bytes) -> None:
-    """Write a file so that under its name there is the old content or the new, at any moment.
-
-    Args:
-        path (str | Path): File; its folder is made.
-        content (bytes): What it will hold.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL)
-    with partial.open('wb') as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can."""
-    if hasattr(os, 'O_DIRECTORY'):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+from .checkpoint_names import numbered_names
 
 
 class WholeFileBackend(LocalBackend):
@@ -52,7 +25,7 @@ class WholeFileBackend(LocalBackend):
         self._outdated: list[str] = []
 
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
-        """Write bytes; see :func:`write_whole`."""
+        """Write bytes; see :func:`mmc2v.whole_files.write_whole`."""
         write_whole(filepath, obj)
 
     def put_text(self, obj: str, filepath: Union[str, Path], encoding: str = 'utf-8') -> None:
@@ -94,19 +67,15 @@ def problem_of_checkpoint(path: str, needs_optimizer: bool = True) -> Optional[s
     """
     if not os.path.isfile(path):
         return 'it does not exist'
-    damaged = None
     try:
-        is_archive = zipfile.is_zipfile(path)
-        checkpoint = torch.load(path, map_location='cpu', mmap=is_archive)
-        if is_archive:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()  # torch does not compare checksums
+        damage = damage_of_archive(path)
+        if damage:
+            return f'it cannot be read ({damage})'
+        checkpoint = torch.load(path, map_location='cpu', mmap=zipfile.is_zipfile(path))
         needed = {'state_dict', 'meta', 'message_hub', *['optimizer'][:needs_optimizer]}
         missing = sorted(needed - set(checkpoint))
     except Exception as error:  # whatever the file consists of
         return f'it cannot be read ({(str(error).splitlines() or [type(error).__name__])[0]})'
-    if damaged:
-        return f'it cannot be read (the checksum of its part {damaged} differs)'
     return f'it has no {missing}' if missing else None
 
 
@@ -122,22 +91,20 @@ def find_whole_checkpoint(work_dir: str, folder: Optional[str] = None,
         needs_optimizer (bool): See :func:`problem_of_checkpoint`.
 
     Returns:
-        str, optional: The checkpoint that ``last_checkpoint`` names, or, where that is missing or
-        unreadable, the newest whole one, which is logged. None if there is none at all.
+        str, optional: The checkpoint of that folder that ``last_checkpoint`` names, or, where that
+        is missing or unreadable, the newest whole one, which is logged. None if there is none.
 
     Raises:
         ValueError: If there are or were checkpoints, and none is whole.
     """
     problems: dict[str, str] = {}
     pointer, found = Path(work_dir, 'last_checkpoint'), Path(folder or work_dir)
-    named = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
-    pattern = re.compile(re.escape(template).replace(r'\{\}', r'(\d+)'))
+    # the name alone: the folder is the original's where a work dir is a copy or was moved
+    named = Path(pointer.read_text(errors='replace').strip()).name if pointer.is_file() else ''
     steps = sorted(((int(match[1]), str(path)) for path in found.glob('*')
-                    if (match := pattern.fullmatch(path.name))), reverse=True)
-    # a work dir that was moved holds the file under its own path
-    in_folder = str(found / Path(named).name)
-    first = named if os.path.isfile(named) or not os.path.isfile(in_folder) else in_folder
-    for path in dict.fromkeys([*([first] if named else []), *(path for _, path in steps)]):
+                    if (match := numbered_names(template).fullmatch(path.name))), reverse=True)
+    for path in dict.fromkeys([*([str(found / named)] if named else []),
+                               *(path for _, path in steps)]):
         problem = problem_of_checkpoint(path, needs_optimizer)
         if problem is None:
             if problems or not named:

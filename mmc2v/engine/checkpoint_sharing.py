@@ -7,6 +7,8 @@ from typing import Optional
 import torch
 from mmengine.dist import all_gather_object, broadcast, broadcast_object_list, is_main_process
 
+from mmc2v.whole_files import open_whole
+
 RECEIVED = 'received.pth'  # what rank 0 sent; one a node, written over by the next
 _CHUNK_BYTES = 64 * 2 ** 20
 
@@ -62,23 +64,32 @@ def _transfer(path: str, size: int, target: Optional[str]) -> Optional[str]:
 
     A rank on which something fails goes on taking part, because the others wait for it.
     """
-    error, source = None, _chunks(path)
+    errors: list[str] = []
+    pieces = _broadcast_pieces(path, size, errors)
+    try:
+        if target is not None:
+            with open_whole(target) as file:
+                for piece in pieces:
+                    file.write(piece)
+    except OSError as problem:
+        errors.append(f"'{target}' cannot be written: {problem}")
+    for _ in pieces:
+        pass
+    return errors[0] if errors else None
+
+
+def _broadcast_pieces(path: str, size: int, errors: list[str]) -> Iterator[bytes]:
+    """Yield what the main process reads, zeros after an error, which is added there."""
+    source = _chunks(path)
     for start in range(0, size, _CHUNK_BYTES):
         piece = torch.zeros(min(_CHUNK_BYTES, size - start), dtype=torch.uint8)
         try:
-            if is_main_process() and error is None:
+            if is_main_process() and not errors:
                 piece.copy_(torch.frombuffer(bytearray(next(source)), dtype=torch.uint8))
         except (OSError, RuntimeError, StopIteration) as problem:  # gone, or of another size
-            error = f"'{path}' cannot be read: {problem}"
+            errors.append(f"'{path}' cannot be read: {problem}")
         broadcast(piece)
-        try:
-            if target is not None and error is None:
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                with open(target, 'ab' if start else 'wb') as file:
-                    file.write(piece.numpy().tobytes())
-        except OSError as problem:
-            error = f"'{target}' cannot be written: {problem}"
-    return error
+        yield piece.numpy().tobytes()
 
 
 def _chunks(path: str) -> Iterator[bytes]:

@@ -1,13 +1,11 @@
 """Checkpoints that survive a kill at any moment."""
 import os
-import re
 from pathlib import Path
 from typing import Optional
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import (
     BaseLoop,
     EpochBasedTrainLoop,
@@ -17,18 +15,18 @@ from mmengine.runner import (
 )
 
 from mmc2v.registry import HOOKS
+from mmc2v.whole_files import refuse_damaged, remove_partials, write_whole
 
-from .checkpoint_files import (
-    PARTIAL,
-    find_whole_checkpoint,
-    problem_of_checkpoint,
-    write_whole,
-)
+from .checkpoint_files import find_whole_checkpoint, problem_of_checkpoint
+from .checkpoint_fit import refuse_unfitting
+from .checkpoint_names import OUTDATED, best_names, keep_only_names
 from .checkpoint_sharing import share_checkpoint
+from .main_process import on_main_process
+from .run_summary import bare_model
+from .work_dir_lock import lock_work_dir, unlock_work_dir
 
-# In the message hub, and so in every checkpoint:
-OUTDATED = 'outdated_ckpts'  # files beside it that it supersedes
-VALIDATED = 'validated_at'  # [epoch, iter] of the last validation that it reflects
+# In the message hub, and so in every checkpoint: [epoch, iter] of its last validation.
+VALIDATED = 'validated_at'
 
 
 @HOOKS.register_module()
@@ -42,13 +40,17 @@ class AtomicCheckpointHook(CheckpointHook):
     is saved again after its validation; one that a kill left without is validated first, so that a
     resumed run ends with the same best and last files and figures.
 
+    The work dir is locked while a run trains in it. What a resumed checkpoint says of other files
+    is taken for names in this run's folder, never for paths, and none of it is run.
+
     Args:
         **kwargs: As :class:`mmengine.hooks.CheckpointHook` has them. With ``backend_args``,
             ``file_client_args`` or an ``out_dir`` that is not local, all is done in MMEngine's way.
 
     Raises:
         ValueError: When a run is resumed and no checkpoint is whole, or the named one is not, and
-            when checkpoints within epochs are asked for.
+            when checkpoints within epochs are asked for. When another run trains in the work dir.
+            When a checkpoint to start from is damaged. When one is of another model.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -57,42 +59,68 @@ class AtomicCheckpointHook(CheckpointHook):
             get_file_backend(self.out_dir or '.'), LocalBackend)
         if self._is_local:
             self.backend_args = dict(backend='mmc2v_whole')
+        self._locked: list[str] = []
 
     def before_run(self, runner: Runner) -> None:
-        """Choose the checkpoint to resume from, before MMEngine does."""
-        in_training = isinstance(runner._train_loop, BaseLoop)
-        if not (in_training and runner._resume) or runner._has_loaded:
+        """Lock the work dir, and choose the checkpoint to resume from, before MMEngine does."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # it tests
+        if self._is_local:
+            on_main_process(self._lock, runner)
+        if runner._has_loaded:
             return
+        if runner._resume:
+            self._resume_from_whole(runner)
+        elif runner._load_from is not None:
+            refuse_damaged(runner._load_from)
+        if runner._load_from is not None:
+            refuse_unfitting(runner._load_from, bare_model(runner), is_exact=runner._resume)
+
+    def after_run(self, runner: Runner) -> None:
+        """Free the work dir."""
+        while self._locked:
+            unlock_work_dir(self._locked.pop())
+
+    def _folder(self, runner: Runner) -> str:
+        """Return where MMEngine will put the checkpoints."""
+        return runner.work_dir if self.out_dir is None else os.path.join(
+            self.out_dir, os.path.basename(runner.work_dir.rstrip(os.sep)))
+
+    def _lock(self, runner: Runner) -> None:
+        for folder in dict.fromkeys([runner.work_dir, self._folder(runner)]):
+            lock_work_dir(folder)
+            self._locked.append(folder)
+
+    def _resume_from_whole(self, runner: Runner) -> None:
+        """Let the runner resume from a checkpoint that is whole, or start from the beginning."""
         if not self._is_local or '://' in str(runner._load_from):
-            chosen = [runner._load_from or find_latest_checkpoint(runner.work_dir)]
+            chosen = runner._load_from or find_latest_checkpoint(runner.work_dir)
         else:
-            chosen = [self._choose(runner) if is_main_process() else None]
-            broadcast_object_list(chosen)
-            if isinstance(chosen[0], Exception):
-                raise chosen[0]  # on all ranks, of which none waits for another
-            runner._load_from = chosen[0] and share_checkpoint(chosen[0], runner.work_dir)
-        if not chosen[0]:
+            chosen = on_main_process(self._choose, runner)
+            runner._load_from = chosen and share_checkpoint(chosen, runner.work_dir)
+        if not chosen:
             runner.logger.info(f"there is no checkpoint in '{runner.work_dir}': training starts "
                                'from the beginning')
             runner._resume = False
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         if getattr(model, 'pretrained', None) is not None:
             model.pretrained = None  # the checkpoint has everything, and the file may be gone
 
-    def _choose(self, runner: Runner) -> object:
-        """Return the path of a checkpoint, None if there is none, or the error."""
-        try:
-            if runner._load_from is None:
-                folder = runner.work_dir if self.out_dir is None else os.path.join(
-                    self.out_dir, os.path.basename(runner.work_dir.rstrip(os.sep)))
-                return find_whole_checkpoint(runner.work_dir, folder, self.filename_tmpl,
-                                             self.save_optimizer)
-            given = os.path.expanduser(runner._load_from)
-            problem = problem_of_checkpoint(given, self.save_optimizer)
-            return ValueError(f"cannot resume from '{given}': {problem}") if problem else given
-        except (OSError, ValueError) as error:
-            return error
+    def _choose(self, runner: Runner) -> Optional[str]:
+        """Return the path of a checkpoint, None if there is none."""
+        if runner._load_from is None:
+            return find_whole_checkpoint(runner.work_dir, self._folder(runner),
+                                         self.filename_tmpl, self.save_optimizer)
+        given = os.path.expanduser(runner._load_from)
+        problem = problem_of_checkpoint(given, self.save_optimizer)
+        if problem:
+            raise ValueError(f"cannot resume from '{given}': {problem}")
+        return given
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Drop the config of a checkpoint, which MMEngine would run as Python when it resumes."""
+        checkpoint.get('meta', {}).pop('config', None)
 
     def before_train(self, runner: Runner) -> None:
         """Take up the state of a resumed run, and do the validation that it lacks."""
@@ -101,6 +129,9 @@ class AtomicCheckpointHook(CheckpointHook):
                 'checkpoint.by_epoch=False saves within epochs, but an interrupted epoch starts '
                 'anew and its iterations would count twice. Set by_epoch=True, or train by '
                 "train_cfg=dict(type='IterBasedTrainLoop', max_iters=...)")
+        if self._is_local:  # MMEngine removes by what it finds there
+            keep_only_names(runner.message_hub.runtime_info, self._folder(runner),
+                            self.filename_tmpl, self._best_entries())
         super().before_train(runner)
         if not self._is_local:
             return
@@ -108,15 +139,15 @@ class AtomicCheckpointHook(CheckpointHook):
         goes_on = is_resumed and Path(runner._load_from).resolve().parent == Path(
             self.out_dir).resolve()
         if goes_on:  # else files of these names are of another run
-            self.last_ckpt = runner._load_from  # MMEngine saves it again with a new best
+            # MMEngine saves it again with a new best
+            self.last_ckpt = os.path.join(self.out_dir, os.path.basename(runner._load_from))
             for name in runner.message_hub.runtime_info.get(OUTDATED, []):
                 self.file_backend.remove(os.path.join(self.out_dir, name))
-        self._set_best({key: self._in_own_folder(path) for key, path in self._best().items()})
+        for path in (*self._best().values(), self.last_ckpt):
+            self.file_backend.keep(path)
         if is_main_process():
             for folder in {runner.work_dir, self.out_dir}:
-                for name in ('*.pth', 'last_checkpoint'):
-                    for path in Path(folder).glob(name + PARTIAL):
-                        path.unlink()
+                remove_partials(folder)
         self._remove_outdated()
         if is_resumed and self._lacks_validation(runner):
             runner.logger.info('the run ended before the validation of its last checkpoint, which '
@@ -133,26 +164,22 @@ class AtomicCheckpointHook(CheckpointHook):
             return {self.key_indicators[0]: self.best_ckpt_path}
         return self.best_ckpt_path_dict
 
-    def _set_best(self, paths: dict[str, Optional[str]]) -> None:
-        if len(paths) == 1:
-            self.best_ckpt_path, = paths.values()
-        elif paths:
-            self.best_ckpt_path_dict = paths
-
-    def _in_own_folder(self, path: Optional[str]) -> Optional[str]:
-        """Find a file in this work dir, which may be a copy; leave that of another run alone."""
-        own = path and os.path.join(self.out_dir, os.path.basename(path))
-        return own if own and os.path.isfile(own) else None
+    def _best_entries(self) -> dict[str, str]:
+        """Return the entries of MMEngine's message hub that name a best checkpoint, with keys."""
+        if self.save_best is None:
+            return {}
+        if len(self.key_indicators) == 1:
+            return {'best_ckpt': self.key_indicators[0]}
+        return {f'best_ckpt_{key}': key for key in self.key_indicators}
 
     def _remove_orphaned_best(self) -> None:
         """Remove former best ones that a kill left beside the best of this run."""
         for key, best in self._best().items():
-            if best is None or not os.path.isfile(best):
-                continue
-            name = re.escape(f'best_{key}_{self.filename_tmpl}'.replace('/', '_'))
-            name = name.replace(r'\{\}', r'\d+')
+            if best is None or key == 'auto' or not os.path.isfile(best):
+                continue  # by any figure would be too many
+            names = best_names(self.filename_tmpl, key)
             for path in Path(self.out_dir).glob('best_*'):
-                if re.fullmatch(name, path.name) and path.name != os.path.basename(best):
+                if names.fullmatch(path.name) and path.name != os.path.basename(best):
                     path.unlink()
 
     def _remove_outdated(self) -> None:

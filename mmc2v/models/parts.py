@@ -8,6 +8,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmc2v.registry import MODELS
+from mmc2v.whole_files import refuse_damaged
 
 Part = Union[dict, nn.Module]
 
@@ -103,8 +104,9 @@ def load_pretrained(module: nn.Module, checkpoint: str, prefix: str = '',
         set[str]: Names of the module that were set.
 
     Raises:
-        ValueError: If nothing fits.
+        ValueError: If nothing fits, or the file is damaged.
     """
+    refuse_damaged(checkpoint)
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location)
     state = content.get('state_dict', content)
     state = {key.removeprefix(prefix): value for key, value in state.items()

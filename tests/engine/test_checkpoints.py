@@ -11,9 +11,11 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 
 from mmc2v.engine import checkpoint_files, checkpoint_sharing
-from mmc2v.engine.checkpoint_files import find_whole_checkpoint, write_whole
+from mmc2v.engine.checkpoint_files import find_whole_checkpoint
 from mmc2v.engine.checkpoint_sharing import share_checkpoint
+from mmc2v.whole_files import write_whole
 
+from ..test_whole_files import flip
 from ..tiny import run_config, spawn, write_dataset
 from ..tools import kill_and_resume
 
@@ -56,19 +58,6 @@ def test_kills_at_any_moment_lose_nothing(tmp_path):
     assert counts['different'] == []
 
 
-def test_a_file_is_old_or_new_and_never_between(tmp_path, monkeypatch):
-    path = tmp_path / 'folder' / 'file'
-    write_whole(path, b'old')
-    monkeypatch.setattr(os, 'replace', lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, b'new content')
-    assert path.read_bytes() == b'old'
-    monkeypatch.undo()
-    write_whole(path, b'new content')
-    assert path.read_bytes() == b'new content'
-    assert os.listdir(path.parent) == ['file']
-
-
 def test_the_old_checkpoint_goes_after_the_new_one_is_named(data, tmp_path, monkeypatch):
     seen = []
     write = write_whole
@@ -109,9 +98,7 @@ def test_resuming_falls_back_to_the_newest_whole_one_and_says_so(fault, copied, 
     elif fault == 'named file cut off':
         named.write_bytes(named.read_bytes()[:-1000])
     elif fault == 'named file with a wrong byte':
-        content = bytearray(named.read_bytes())
-        content[len(content) // 2] ^= 1  # torch loads it without a word
-        named.write_bytes(content)
+        flip(named)  # torch loads it without a word
     elif fault == 'named file without optimizer':
         checkpoint = torch.load(named)
         del checkpoint['optimizer']
@@ -147,6 +134,12 @@ def test_a_named_checkpoint_is_not_replaced_by_another(data, copied):
     (copied / 'epoch_3.pth').write_bytes(b'broken')
     with pytest.raises(ValueError, match=r"cannot resume from '.*epoch_3\.pth': it cannot be read"):
         runner(data, copied, resume=True, load_from=str(copied / 'epoch_3.pth')).train()
+
+
+def test_a_damaged_checkpoint_to_start_from_is_refused(data, copied, tmp_path):
+    flip(copied / 'epoch_3.pth')
+    with pytest.raises(ValueError, match=r"epoch_3\.pth' is damaged: the checksum of its part"):
+        runner(data, tmp_path / 'new', load_from=str(copied / 'epoch_3.pth')).train()
 
 
 class Killed(BaseException):
@@ -224,7 +217,7 @@ def test_checkpoints_within_epochs_are_refused(data, tmp_path):
 
 def test_stale_parts_and_outdated_checkpoints_are_cleared(data, copied):
     """Both are left by a kill at the wrong moment."""
-    (copied / 'epoch_4.pth.partial').write_bytes(b'part')
+    (copied / 'epoch_4.pth.0123abcd.partial').write_bytes(b'part')
     checkpoint = torch.load(copied / 'epoch_3.pth')
     checkpoint['message_hub']['runtime_info']['keep_ckpt_ids'] = [3]
     checkpoint['message_hub']['runtime_info']['outdated_ckpts'] = ['epoch_1.pth', 'epoch_2.pth']

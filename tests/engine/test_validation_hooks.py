@@ -5,8 +5,9 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmc2v.engine import BestAndLastHook
 from mmc2v.engine.split_overlap import SplitOverlapHook, annotation_files
 from mmc2v.registry import DATASETS
 
@@ -90,3 +91,29 @@ def test_best_and_last_are_reported_also_after_resuming(data, tmp_path, monkeypa
     assert 'best epoch: 2' in log
     assert 'last epoch: 3' in log
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize('content', ['', '{"1": ', '[]', '{"one": {}}', '{"1": 2}'])
+def test_figures_that_cannot_be_read_are_named_and_do_not_end_a_resumed_run(content, tmp_path):
+    (tmp_path / 'validations.json').write_text(content)
+    warnings = []
+    runner = SimpleNamespace(
+        work_dir=str(tmp_path), iter=4, epoch=2, train_loop=object.__new__(EpochBasedTrainLoop),
+        logger=SimpleNamespace(warning=warnings.append))
+    hook = BestAndLastHook()
+    hook.before_train(runner)
+    assert "validations.json' cannot be read" in warnings[0]
+    assert 'up to epoch 2 are missing' in warnings[0]
+    hook.after_val_epoch(runner, {'t2v/R1': 50.0})
+    assert json.loads((tmp_path / 'validations.json').read_text()) == {'2': {'t2v/R1': 50.0}}
+
+
+def test_figures_are_brought_to_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr('os.fsync', synced.append)
+    runner = SimpleNamespace(work_dir=str(tmp_path), iter=0, epoch=1,
+                             train_loop=object.__new__(EpochBasedTrainLoop))
+    hook = BestAndLastHook()
+    hook.before_train(runner)
+    hook.after_val_epoch(runner, {'t2v/R1': 50.0})
+    assert len(synced) == 2  # the file and its folder

@@ -65,7 +65,7 @@ def kill_once(child, work_dir, whole_run, rng):
         code = ended(child)
         if code is not None:
             return code, False
-        writing = list(Path(work_dir).glob('*.pth.partial'))
+        writing = list(Path(work_dir).glob('*.pth.*.partial'))
         if in_write and writing:
             time.sleep(rng.uniform(0, 0.03))
             break

@@ -1,0 +1,71 @@
+"""Files are old or new and never between, and damage is noticed."""
+import os
+
+import pytest
+import torch
+
+from mmc2v.models.parts import load_pretrained
+from mmc2v.whole_files import open_whole, refuse_damaged, remove_partials, write_whole
+
+
+def flip(path):
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_file_is_old_or_new_and_never_between(tmp_path, monkeypatch):
+    path = tmp_path / 'folder' / 'file'
+    write_whole(path, b'old')
+    monkeypatch.setattr(os, 'replace', lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, b'new content')
+    assert path.read_bytes() == b'old'
+    monkeypatch.undo()
+    write_whole(path, b'new content')
+    assert path.read_bytes() == b'new content'
+    assert os.listdir(path.parent) == ['file']
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    with open_whole(path) as first:
+        first.write(b'a' * 9)
+        first.flush()
+        write_whole(path, b'bbb')
+        assert path.read_bytes() == b'bbb'
+    assert path.read_bytes() == b'a' * 9
+
+
+def test_the_disk_has_the_content_before_the_name_and_then_the_name(tmp_path, monkeypatch):
+    done = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, 'fsync', lambda file: (done.append('sync'), sync(file)))
+    monkeypatch.setattr(os, 'replace', lambda *names: (done.append('name'), replace(*names)))
+    write_whole(tmp_path / 'file', b'content')
+    assert done == ['sync', 'name', 'sync']
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    for name in ('epoch_1.pth.0123abcd.partial', 'epoch_1.pth', 'mine.partial'):
+        (tmp_path / name).touch()
+    remove_partials(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ['epoch_1.pth', 'mine.partial']
+
+
+@pytest.mark.parametrize('fault', ['a bit', 'cut off'])
+def test_damage_is_noticed_where_torch_does_not(fault, tmp_path):
+    path, layer = tmp_path / 'layer.pth', torch.nn.Linear(50, 50)
+    torch.save(layer.state_dict(), path)
+    refuse_damaged(path)
+    refuse_damaged('https://example.org/layer.pth')  # left to its reader
+    assert load_pretrained(layer, str(path)) == {'weight', 'bias'}
+    if fault == 'a bit':
+        flip(path)
+        assert torch.load(path)['weight'].shape == (50, 50)
+    else:
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"layer\.pth' is damaged: " + (
+            'the checksum of its part' if fault == 'a bit' else 'File is not a zip')):
+        load_pretrained(layer, str(path))
