@@ -70,18 +70,27 @@ def end_processes(runner: Runner) -> None:
     Not after an error: the other ranks may be waiting in a collective, and a process that waits
     for them to join in would keep the launcher from ending them.
 
-    The last to let go of a gloo group waits for its threads. The reducer of a distributed model
-    does so while it holds Python's lock, which those threads may want, and both would wait for
-    ever. So the model is unwrapped first.
-
     Args:
-        runner (Runner): Whose model is unwrapped, in place.
+        runner (Runner): Whose model is unwrapped, in place, see :func:`leave_process_group`.
     """
     if not is_distributed():
         return
     if is_model_wrapper(runner.model):
         runner.model = runner.model.module
-        gc.collect()
+    leave_process_group()
+
+
+def leave_process_group() -> None:
+    """End the process group of this process; every rank calls it, with no model wrapper left.
+
+    The last to let go of a gloo group waits for its threads. The reducer of a distributed model and
+    Python's own reference do so while they hold Python's lock, which those threads want when they
+    let go of the tensors of a collective, and both would wait for ever. So wrappers go first, and
+    all ranks wait until every collective has ended.
+    """
+    gc.collect()
+    if torch.distributed.get_backend() == 'gloo':
+        torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 

@@ -13,6 +13,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmc2v.engine import checkpoint_files, checkpoint_sharing
 from mmc2v.engine.checkpoint_files import find_whole_checkpoint
 from mmc2v.engine.checkpoint_sharing import share_checkpoint
+from mmc2v.engine.launch import leave_process_group
 from mmc2v.whole_files import write_whole
 
 from ..test_whole_files import flip
@@ -251,7 +252,7 @@ def share_worker(rank, world_size, root):
         except OSError as error:
             said = str(error)
         Path(root, fault, f'said{rank}').write_text(said)
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 def test_nodes_that_lack_the_checkpoint_receive_it_or_all_stop(tmp_path):

@@ -1,5 +1,4 @@
 """The loss: one process by hand, and two processes equal to one with the whole batch."""
-import gc
 
 import numpy as np
 import pytest
@@ -7,6 +6,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from mmc2v.engine.launch import leave_process_group
 from mmc2v.models import gather_pairs, symmetric_cross_entropy
 
 from ..tiny import batch, build_model, combinations, spawn
@@ -52,7 +52,7 @@ def features_worker(rank, world_size, folder):
     loss.backward()
     torch.save((loss.detach(), own[0].grad, own[1].grad, head.logit_scale.grad),
                f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 def test_gradients_of_features_and_scale_equal_one_process(tmp_path):
@@ -93,9 +93,8 @@ def models_worker(rank, world_size, folder):
             for name, parameter in model.named_parameters()}
     if rank == 0:
         torch.save(result, f'{folder}/all.pt')
-    del model, loss  # see end_processes: the reducer must not be the last to hold the group
-    gc.collect()
-    dist.destroy_process_group()
+    del model, loss  # the reducer must not be the last to hold the group
+    leave_process_group()
 
 
 def test_every_combination_trains_on_two_processes_as_on_one(tmp_path):
@@ -120,7 +119,7 @@ def unequal_worker(rank, world_size, folder):
     with pytest.raises(ValueError, match=r'different sizes \[3, 4\]; set drop_last=True'):
         gather_pairs(features, features)
     (folder / str(rank)).touch()
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 def test_unequal_batches_are_an_error_not_a_hang(tmp_path):

@@ -9,6 +9,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
 from mmc2v.engine import gradient_cache
+from mmc2v.engine.launch import leave_process_group
 from mmc2v.registry import MODELS
 
 from ..tiny import ARCH, batch, model_config, spawn
@@ -82,9 +83,9 @@ def worker(rank, world_size, folder):
         for dtype in TOLERANCE:
             for cached in (False, True):
                 result = train(name, dtype, rank, world_size, cached)
-                gc.collect()  # see end_processes: the reducer must not be the last of the group
+                gc.collect()  # the reducer must not be the last of the group
                 torch.save(result, f'{folder}/{name} {dtype} {cached} {rank}.pt')
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 @pytest.fixture(scope='module', params=[1, 2, 4])

@@ -5,6 +5,8 @@ import torch.distributed as dist
 from mmaction.structures import ActionDataSample
 from torch.nn.parallel import DistributedDataParallel
 
+from mmc2v.engine.launch import leave_process_group
+
 from ..tiny import batch, build_model, spawn
 
 
@@ -57,7 +59,7 @@ def worker(rank, world_size, folder):
         with open(f'{folder}/{rank}', 'w') as file:
             file.write(str(error))
     del model
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 def test_all_ranks_stop_with_the_same_message(tmp_path):
