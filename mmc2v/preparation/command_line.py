@@ -135,6 +135,9 @@ def _refuse_other_content(out: Path, data_set: str, protocol: str) -> None:
     """Refuse a folder with annotations of something else, or with some that nobody knows of."""
     if (out / 'report.json').is_file():
         found = read_json_object(str(out / 'report.json'))
+        if 'data_set' not in found or 'protocol' not in found:
+            raise ValueError(f"'{out / 'report.json'}' is not the report of one of our converters, "
+                             'and would be overwritten; give another folder by --out')
         if (found.get('data_set'), found.get('protocol')) != (data_set, protocol):
             raise ValueError(f"'{out}' holds {found.get('data_set')} {found.get('protocol')}; give "
                              'every protocol a folder of its own by --out')
