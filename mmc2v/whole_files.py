@@ -1,4 +1,5 @@
 """Files that are whole or absent: how they are written, and how damage of archives is noticed."""
+import errno
 import os
 import re
 import secrets
@@ -41,7 +42,8 @@ def open_whole(path: Union[str, Path]) -> Iterator[BinaryIO]:
     except BaseException as error:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:  # as where the disk is full
-            raise OSError(f"'{path}' could not be written: {error}") from error
+            raise OSError(error.errno or errno.EIO, error.strerror or str(error),
+                          str(path)) from error
         raise
     _sync_folder(path.parent)
 

@@ -165,13 +165,13 @@ def test_undecodable_videos_get_no_features_and_are_listed(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(('annotations', 'message'), [
-    ([{'../evil.mp4': ['a']}] * 2, r"train\.json': the video '\.\./evil\.mp4' is outside the folder"),
-    ([{'0.mp4': ['a']}, {'0.webm': ['b']}], r"'0\.mp4' and of '0\.webm' would be one file")])
+    ([{'../evil.mp4': ['a']}] * 2, r"train\.json': the video '\.\./evil\.mp4' is outside"),
+    ([{'0.mp4': ['a']}, {'0.mkv': ['b']}], r"'0\.mp4' and of '0\.mkv' would be one file")])
 def test_extraction_writes_into_its_folder_and_no_file_twice(annotations, message, tmp_path,
                                                              monkeypatch):
     data, out = tmp_path / 'data', tmp_path / 'out' / 'features'
     (data / 'videos').mkdir(parents=True)
-    for name in ('evil.mp4', 'videos/0.mp4', 'videos/0.webm'):
+    for name in ('evil.mp4', 'videos/0.mp4', 'videos/0.mkv'):
         random_video(data / name, num_frames=5)
     config = run_config(data, tmp_path / 'work')
     for split, annotation in zip(('train', 'test'), annotations):

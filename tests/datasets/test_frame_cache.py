@@ -189,7 +189,7 @@ def test_a_data_set_reads_the_cache_and_refuses_one_that_does_not_fit(cached):
             build()
         for strange in ({'videos': 3}, dict(record, candidates='many')):
             path.write_text(json.dumps(strange))
-            with pytest.raises(ValueError, match=r"cache\.json' is not the record of a frame cache"):
+            with pytest.raises(ValueError, match=r"cache\.json' is not the record of a frame"):
                 build(test_mode=False)
         path.write_text(json.dumps(dict(record, candidates=5)))
         build()

@@ -123,13 +123,12 @@ def test_names_are_of_the_folder_whatever_their_form(folder, tmp_path):
     {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': {
         'videos': 1, 'listed_videos': '1', 'missing': []}}},
     {'splits': {'annotation': {'videos': 1}}}], ids=str)
-def test_a_report_of_something_else_is_passed_over(folder, tmp_path, caplog, report):
+def test_a_report_of_something_else_is_passed_over(folder, tmp_path, monkeypatch, report):
     (tmp_path / 'report.json').write_text(json.dumps(report))
     warned = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmc2v.datasets.video_text_dataset.print_log',
-                      lambda message, **kwargs: warned.append(message))
-        dataset = annotated(folder, tmp_path, {'0.mp4': ['a']}, test_mode=True)
+    monkeypatch.setattr('mmc2v.datasets.video_text_dataset.print_log',
+                        lambda message, **kwargs: warned.append(message))
+    dataset = annotated(folder, tmp_path, {'0.mp4': ['a']}, test_mode=True)
     assert 'listed_videos' not in dataset.metainfo
     assert len(warned) == 1
     assert f"'{tmp_path / 'report.json'}'" in warned[0]

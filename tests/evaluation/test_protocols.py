@@ -129,7 +129,8 @@ def test_what_is_no_dump_is_refused(tmp_path):
     (dict(video_ids=np.array(['a'] * 16)), r"'video_ids' has the shape \(16,\)"),
     (dict(video_ids=np.arange(17)), "'video_ids' is int64"),
     (dict(video=np.zeros((17, 0), np.float32)), r"'video' has the shape \(17, 0\)"),
-    (dict(owner=-np.ones(0, int)), "'owner' has the shape"), (dict(owner='far'), "'owner' must"),
+    (dict(owner=np.zeros(0, int)), "'owner' has the shape"),
+    (dict(owner=np.full(len(embeddings().owner), 17)), "'owner' must"),
     (dict(query_bank=np.ones((3, 9), np.float32)), "'query_bank' has the shape"),
     (dict(logit_scale=np.float64('nan')), "'logit_scale' is nan"),
     (dict(extra=np.ones(3)), 'extra.*expected one each of'),
@@ -145,33 +146,30 @@ def test_arrays_that_do_not_fit_are_named(changes, message, tmp_path):
     embeddings().save(path)
     with np.load(path) as file:
         arrays = {**file, **changes}
-    if changes.get('owner') is not None and isinstance(arrays['owner'], str):
-        arrays['owner'] = np.full(len(arrays['captions']), 17)
     np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
     with pytest.raises(ValueError, match=rf"dump\.npz' is not a dump of embeddings.*{message}"):
         RetrievalEmbeddings.load(path)
 
 
-@pytest.mark.parametrize('damage', ['cut off', 'compressed', 'huge', 'twice', 'method'])
-def test_damaged_archives_are_named(damage, tmp_path):
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+@pytest.mark.parametrize(('damage', 'message'), [
+    ('cut off', 'BadZipFile'), ('compressed', 'it is compressed'), ('huge', 'no array|allocate'),
+    ('twice', 'expected one each')])
+def test_damaged_archives_are_named(damage, message, tmp_path):
     path = tmp_path / 'dump.npz'
     embeddings().save(path)
-    content = path.read_bytes()
     if damage == 'cut off':
-        path.write_bytes(content[:-500])
-    elif damage == 'compressed':  # 100 MB in 100 kB
-        np.savez_compressed(path, video=np.zeros((250, 100000), np.float32))
-    elif damage == 'method':  # a way to compress that Python does not know
-        path.write_bytes(content.replace(b'PK\1\2\x14\3\x14\0\0\0\0\0',
-                                         b'PK\1\2\x14\3\x14\0\0\0\x63\0'))
-        assert path.read_bytes() != content or b'PK\1\2' not in content
+        path.write_bytes(path.read_bytes()[:-500])
+    elif damage == 'compressed':  # a few bytes could become any number of them
+        with np.load(path) as file:
+            np.savez_compressed(path, **{name: file[name] for name in file.files})
     else:
         part = io.BytesIO()
         np.lib.format.write_array_header_1_0(part, dict(
             descr='<f4', fortran_order=False, shape=(10 ** 12, 100)))
         with zipfile.ZipFile(path, 'w' if damage == 'huge' else 'a') as archive:
             archive.writestr('video.npy', part.getvalue())
-    with pytest.raises(ValueError, match=r"dump\.npz' is not a dump of embeddings") as error:
+    with pytest.raises(ValueError, match=rf"dump\.npz' is not a dump of.*({message})") as error:
         RetrievalEmbeddings.load(path)
     assert '\n' not in str(error.value)
 
