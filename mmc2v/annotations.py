@@ -1,5 +1,7 @@
 """Annotation files, read strictly: what is wrong with them is said before anything runs."""
 import json
+import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +12,8 @@ VIDEO_EXTENSIONS = ('.mp4', '.avi', '.webm', '.mkv', '.mov', '.m4v', '.mpg', '.m
                     '.asf', '.divx')
 # DiDeMo lists videos of unknown kind as ``x.null`` and ``x.``
 _NO_EXTENSIONS = ('.null', '.')
+# Bytes of a path and of a part of it, of the file systems in use
+_MAX_PATH, _MAX_PART = 4096, 255
 
 
 def video_id(name: str) -> str:
@@ -24,6 +28,40 @@ def video_id(name: str) -> str:
     stem, _, extension = base.rpartition('.')
     is_extension = f'.{extension.lower()}' in VIDEO_EXTENSIONS + _NO_EXTENSIONS
     return stem if stem and is_extension else base
+
+
+def normalize_name(where: str, name: str) -> str:
+    """Return the one form of a video's name, so that it stays in the folder of the videos.
+
+    ``./a.mp4`` and ``sub/../a.mp4`` become ``a.mp4``, and backslashes become slashes.
+
+    Args:
+        where (str): Annotation or its row, for the message.
+        name (str): As it stands there, relative to the folder of the videos.
+
+    Raises:
+        ValueError: If it is absolute, leads out of the folder, or can be no file's name.
+    """
+    shown = repr(name if len(name) <= 100 else f'{name[:100]}...')
+    normal = posixpath.normpath(name.replace('\\', '/'))
+    if Path(normal).anchor:
+        raise ValueError(f'{where}: the name {shown} of a video is absolute; write it relative to '
+                         'the folder of the videos, and give that as data_prefix')
+    parts = normal.split('/')
+    if parts[0] == '..':
+        raise ValueError(f'{where}: the video {shown} is outside the folder of the videos; give '
+                         'a folder that holds all of them, and names within it')
+    try:
+        longest = max(len(os.fsencode(part)) for part in parts)
+        is_too_long = longest > _MAX_PART or len(os.fsencode(normal)) > _MAX_PATH
+    except UnicodeEncodeError:
+        raise ValueError(f'{where}: {shown} can be no file: it is not Unicode') from None
+    if is_too_long:
+        raise ValueError(f'{where}: {shown}, of {len(name)} characters, can be no file: a name '
+                         f'has at most {_MAX_PART} bytes, a path {_MAX_PATH}')
+    if normal == '.' or '\0' in normal:
+        raise ValueError(f'{where}: expected the name of a video, found {shown}')
+    return normal
 
 
 def match_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
@@ -70,13 +108,13 @@ def parse_json(text: str, path: str, first_row: int = 1) -> Any:
 
     Raises:
         ValueError: With row, column and what stands there, if it is not JSON. With the key, if one
-            appears twice.
+            appears twice. If it is nested too deeply.
     """
     def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
         if len(entries) < len(pairs):
             (key, _), = Counter(key for key, _ in pairs).most_common(1)
-            raise ValueError(f"'{path}': the key '{key}' appears twice")
+            raise ValueError(f"the key '{key}' appears twice")
         return entries
 
     try:
@@ -85,6 +123,10 @@ def parse_json(text: str, path: str, first_row: int = 1) -> Any:
         around = text[max(0, error.pos - 30):error.pos + 30]
         raise ValueError(f"'{path}', row {first_row + error.lineno - 1}, column {error.colno}: not "
                          f'JSON: {error.msg}, near {around!r}') from error
+    except ValueError as error:  # of a key, or of a number with thousands of digits
+        raise ValueError(f"'{path}': {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"'{path}': its lists and objects are nested too deeply") from error
 
 
 def read_json_object(path: str, hint: str = '') -> dict[str, Any]:
@@ -112,6 +154,33 @@ def read_json_object(path: str, hint: str = '') -> dict[str, Any]:
         raise ValueError(f"'{path}' must hold an object {{name: ...}}, "
                          f'not {type(content).__name__}')
     return content
+
+
+def read_video_entries(path: str, hint: str = '') -> dict[str, Any]:
+    """Read a JSON object of videos: an annotation, their groups, those to exclude.
+
+    Args:
+        path (str): The file.
+        hint (str): See :func:`read_json_object`.
+
+    Returns:
+        dict: What is said of each video under its name as :func:`normalize_name` gives it, in file
+        order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: See :func:`read_json_object` and :func:`normalize_name`. If two names are of
+            one video.
+    """
+    entries: dict[str, Any] = {}
+    written: dict[str, str] = {}
+    for name, entry in read_json_object(path, hint).items():
+        normal = normalize_name(f"'{path}'", name)
+        if normal in written:
+            raise ValueError(f"'{path}': '{written[normal]}' and '{name}' are one video; put what "
+                             'belongs to it under one name')
+        written[normal], entries[normal] = name, entry
+    return entries
 
 
 def check_captions(path: str, video: str, captions: Any) -> list[str]:

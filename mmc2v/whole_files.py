@@ -1,4 +1,5 @@
 """Files that are whole or absent: how they are written, and how damage of archives is noticed."""
+import errno
 import os
 import re
 import secrets
@@ -25,6 +26,9 @@ def open_whole(path: Union[str, Path]) -> Iterator[BinaryIO]:
 
     Yields:
         BinaryIO: Where the content is written to.
+
+    Raises:
+        OSError: If it cannot be written, with its name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +39,11 @@ def open_whole(path: Union[str, Path]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # as where the disk is full
+            raise OSError(error.errno or errno.EIO, error.strerror or str(error),
+                          str(path)) from error
         raise
     _sync_folder(path.parent)
 

@@ -1,6 +1,8 @@
 """Small models, videos and data sets that tests share."""
 import json
+import resource
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,17 @@ def write_dataset(folder, num_videos=9, captions_per_video=2, **kwargs):
                                       for way in range(1 + (index + captions_per_video) % 3)]
     (folder / 'all.json').write_text(json.dumps(annotation))
     return annotation
+
+
+@contextmanager
+def full_disk(size=300):
+    """Let no file grow beyond so many bytes: what is written fails as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def pipeline(jitter=False, num_frames=4, sampling=None):

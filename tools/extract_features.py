@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -38,22 +38,25 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_intermixed_args()  # options may stand between config and checkpoint
 
 
-def missing(dataset: Dataset, out: Path, excluded: Container[str]) -> Subset:
+def names_of(dataset: Dataset) -> list[str]:
+    """Return the names of a data set's videos in its order."""
+    return [dataset.get_data_info(i)['video_id'] for i in range(len(dataset))]
+
+
+def missing(dataset: Dataset, files: Mapping[str, Path], excluded: Container[str]) -> Subset:
     """Return the part of a data set whose features are not there, without excluded videos."""
     from torch.utils.data import Subset
 
-    from mmc2v.datasets.feature_text_dataset import feature_file
-
-    names = [dataset.get_data_info(i)['video_id'] for i in range(len(dataset))]
-    return Subset(dataset, [i for i, name in enumerate(names)
-                            if name not in excluded and not feature_file(out, name).is_file()])
+    return Subset(dataset, [i for i, name in enumerate(names_of(dataset))
+                            if name not in excluded and not files[name].is_file()])
 
 
-def extract(model: nn.Module, loader: DataLoader, out: Path, title: str) -> list[str]:
+def extract(model: nn.Module, loader: DataLoader, files: Mapping[str, Path],
+            title: str) -> list[str]:
     """Write the features of all videos of a loader; return those that cannot be decoded."""
     from tqdm import tqdm
 
-    from mmc2v.datasets.feature_text_dataset import feature_file, save_features
+    from mmc2v.datasets.feature_text_dataset import save_features
 
     undecodable = []
     for batch in tqdm(loader, desc=title, mininterval=1):
@@ -63,8 +66,7 @@ def extract(model: nn.Module, loader: DataLoader, out: Path, title: str) -> list
             if sample.get('undecodable'):
                 undecodable.append(f'{sample.video_id}: {sample.undecodable}')
             else:
-                save_features(feature_file(out, sample.video_id),
-                              own[valid].float().cpu().numpy())
+                save_features(files[sample.video_id], own[valid].float().cpu().numpy())
     return undecodable
 
 
@@ -111,22 +113,25 @@ def main() -> None:
     from mmengine.dataset import pseudo_collate
     from torch.utils.data import DataLoader
 
-    from mmc2v.annotations import read_json_object
+    from mmc2v.annotations import read_video_entries
     from mmc2v.config_reading import read_config
+    from mmc2v.datasets.feature_text_dataset import feature_files
 
     config = read_config(args.config, args.cfg_options,
                          ['model', 'train_dataloader', 'test_dataloader'])
     model = build_tower(config, args.checkpoint)
+    datasets = {split: dataset_of(config, split) for split in ('train', 'test')}
+    files = feature_files(args.out, [name for dataset in datasets.values()
+                                     for name in names_of(dataset)])
     undecodable = []
-    for split in ('train', 'test'):
+    for split, dataset in datasets.items():
         own = config[f'{split}_dataloader'].dataset
-        excluded = read_json_object(str(Path(own.get('data_root') or '') / own.exclude_file)) \
+        excluded = read_video_entries(str(Path(own.get('data_root') or '') / own.exclude_file)) \
             if own.get('exclude_file') else {}
-        dataset = dataset_of(config, split)
-        loader = DataLoader(missing(dataset, args.out, excluded), args.batch_size,
+        loader = DataLoader(missing(dataset, files, excluded), args.batch_size,
                             num_workers=args.workers, collate_fn=pseudo_collate)
         with torch.inference_mode():
-            undecodable += extract(model, loader, args.out, f'{split}: {len(dataset)} videos')
+            undecodable += extract(model, loader, files, f'{split}: {len(dataset)} videos')
     if undecodable:
         sys.exit(f'{len(undecodable)} videos cannot be decoded and have no features:\n'
                  + '\n'.join(undecodable))

@@ -88,6 +88,7 @@ def main() -> dict[str, float]:
     from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
     from mmc2v.engine.run_summary import bare_model, log_summary
     from mmc2v.evaluation import find_published, format_table
+    from mmc2v.whole_files import write_whole
 
     config = load_config(args, ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
     published = find_published(config)
@@ -117,8 +118,7 @@ def main() -> dict[str, float]:
                 published = None
             print(format_table(metrics, published), flush=True)
         if args.out is not None:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(metrics, indent=1) + '\n')
+            write_whole(args.out, f'{json.dumps(metrics, indent=1)}\n'.encode())
     end_processes(runner)
     return metrics
 

@@ -2,30 +2,46 @@
 
 T frames, C channels.
 """
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmc2v.annotations import video_id
 from mmc2v.registry import DATASETS, TRANSFORMS
+from mmc2v.whole_files import open_whole
 
 from .transforms import VideoDecodeError
 from .video_text_dataset import VideoTextDataset
 
 
-def feature_file(folder: Path, name: str) -> Path:
-    """Return the file that holds a video's features."""
-    return (folder / name).with_suffix('.npy')
+def feature_files(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the file of each video's features, ``cats/1.npy`` for ``cats/1.mp4``.
+
+    Extensions of videos alone are replaced, because names without one may contain dots.
+
+    Args:
+        folder (Path): Folder of the features.
+        names (Iterable[str]): Names of videos; one that appears twice is one video.
+
+    Raises:
+        ValueError: If two videos would share a file, as ``1.mp4`` and ``1.webm`` would.
+    """
+    files: dict[str, Path] = {}
+    name_of: dict[Path, str] = {}
+    for name in names:
+        files[name] = path = (folder / name).with_name(f'{video_id(name)}.npy')
+        if name_of.setdefault(path, name) != name:
+            raise ValueError(f"the features of '{name_of[path]}' and of '{name}' would be one file "
+                             f"'{path}'; rename one of these videos, or keep them in two folders")
+    return files
 
 
 def save_features(path: Path, features: np.ndarray) -> None:
     """Write the (T, C) features of a video, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix('.partial')
-    with open(partial, 'wb') as file:
+    with open_whole(path) as file:
         np.save(file, features)
-    os.replace(partial, path)
 
 
 @DATASETS.register_module()
@@ -39,11 +55,14 @@ class FeatureTextDataset(VideoTextDataset):
 
     Args:
         **kwargs: See :class:`VideoTextDataset`; its pipeline begins with :class:`LoadFeatures`.
+
+    Raises:
+        ValueError: See there; also if two videos would share a file of features.
     """
 
     @staticmethod
-    def _file_of(folder: Path, name: str) -> Path:
-        return feature_file(folder, name)
+    def _files_of(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+        return feature_files(folder, names)
 
 
 @TRANSFORMS.register_module()
@@ -71,8 +90,10 @@ class LoadFeatures(BaseTransform):
         path = results['filename']
         try:
             features = np.load(path, mmap_mode='r', allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # a damaged header raises of many types
             raise VideoDecodeError(path, f'not an .npy file of numbers: {error}') from error
+        if not isinstance(features, np.ndarray):  # an archive of arrays
+            raise VideoDecodeError(path, 'not an .npy file of numbers, but an .npz archive')
         if features.ndim != 2 or not len(features) or features.dtype.kind != 'f':
             raise VideoDecodeError(path, f'holds {features.dtype} of shape {features.shape}, '
                                    'expected floats of (frames, channels)')

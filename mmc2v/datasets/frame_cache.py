@@ -5,7 +5,6 @@ finds the frames that it would find in the original.
 """
 import io
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from mmc2v.annotations import read_json_object
+from mmc2v.whole_files import open_whole, write_whole
 
 from .transforms import BACKENDS, ResizeCenterCrop, SampleGridFrames, VideoDecodeError
 from .transforms.sampling import choose_grid_frames, grid_size, grid_to_frames
@@ -126,7 +126,11 @@ def check_cache(folder: Path, transforms: Sequence[Any]) -> bool:
 
 def _read_record(path: Path) -> dict:
     """Read how a cache was made; the first ones knew one way to resize."""
-    return {'interpolation': 'bicubic', 'keep_ratio': True, **read_json_object(str(path))}
+    record = {'interpolation': 'bicubic', 'keep_ratio': True, **read_json_object(str(path))}
+    if not isinstance(record.get('candidates'), int):
+        raise ValueError(f"'{path}' is not the record of a frame cache: it has no number of "
+                         "'candidates'. Give another folder, or make the cache anew")
+    return record
 
 
 def start_cache(folder: Path, settings: CacheSettings) -> None:
@@ -145,9 +149,7 @@ def start_cache(folder: Path, settings: CacheSettings) -> None:
     elif any(folder.iterdir()):
         raise ValueError(f"'{folder}' holds files and is no frame cache: give an empty folder")
     else:
-        partial = path.with_suffix('.partial')
-        partial.write_text(json.dumps(asdict(settings), indent=1) + '\n')
-        os.replace(partial, path)
+        write_whole(path, f'{json.dumps(asdict(settings), indent=1)}\n'.encode())
 
 
 def cache_video(source: str, target: str, settings: CacheSettings) -> Optional[str]:
@@ -162,28 +164,26 @@ def cache_video(source: str, target: str, settings: CacheSettings) -> Optional[s
         str, optional: Why the video cannot be decoded; it is copied as it is then, so that reading
         the cache says what reading the original says.
     """
-    partial = f'{target}.partial'
-    os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
         with closing(BACKENDS['pyav'](source)) as reader:
             numbers = settings.choose(reader.times, reader.duration)
             frames = reader.read(numbers.tolist())
-        resize = ResizeCenterCrop(settings.size, settings.interpolation, settings.keep_ratio)
-        images = resize.transform(dict(imgs=frames))['imgs']
-        _write(partial, images, reader.times[numbers], reader.duration, settings)
-        reason = None
     except VideoDecodeError as error:
-        shutil.copyfile(source, partial)
-        reason = error.reason
-    os.replace(partial, target)
-    return reason
+        with open(source, 'rb') as original, open_whole(target) as copy:
+            shutil.copyfileobj(original, copy)
+        return error.reason
+    resize = ResizeCenterCrop(settings.size, settings.interpolation, settings.keep_ratio)
+    images = resize.transform(dict(imgs=frames))['imgs']
+    write_whole(target, _encode(images, reader.times[numbers], reader.duration, settings))
+    return None
 
 
-def _write(path: str, images: Sequence[np.ndarray], times: np.ndarray, duration: float,
-           settings: CacheSettings) -> None:
+def _encode(images: Sequence[np.ndarray], times: np.ndarray, duration: float,
+            settings: CacheSettings) -> bytes:
     import av
+    file = io.BytesIO()
     ticks = [int(time / _TIME_BASE) for time in (*times, duration)]
-    with av.open(path, 'w', format='mp4') as container:
+    with av.open(file, 'w', format='mp4') as container:
         stream = container.add_stream('mjpeg', rate=25)
         stream.width = stream.height = settings.size
         stream.pix_fmt = 'yuvj420p'
@@ -198,3 +198,4 @@ def _write(path: str, images: Sequence[np.ndarray], times: np.ndarray, duration:
             packet.duration = max(1, end - start)
             packet.is_keyframe = True
             container.mux(packet)
+    return file.getvalue()

@@ -1,6 +1,7 @@
 """Videos and their captions."""
+import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
@@ -10,7 +11,8 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmc2v.annotations import check_captions, read_json_object
+from mmc2v.annotations import check_captions, read_video_entries
+from mmc2v.preparation.report import read_counts
 from mmc2v.registry import DATASETS
 
 from .frame_cache import check_cache
@@ -37,9 +39,10 @@ def global_randomness(rng: np.random.Generator) -> Iterator[None]:
 class VideoTextDataset(BaseDataset):
     """Videos and captions in the annotation format of MMAction2's VideoTextDataset.
 
-    ``{"video0.mp4": ["a caption", ...], ...}``. In training an item is one caption with its video.
-    With ``test_mode=True`` an item is one video with all its captions, so that each video is
-    decoded once.
+    ``{"video0.mp4": ["a caption", ...], ...}``, names being relative to ``data_prefix['video']``
+    and within it: ``./video0.mp4`` is ``video0.mp4``, ``../video0.mp4`` is refused. In training an
+    item is one caption with its video. With ``test_mode=True`` an item is one video with all its
+    captions, so that each video is decoded once.
 
     A video that cannot be decoded is replaced in training by another item, whose data sample
     carries ``replaces``, a list of (path, reason); in test mode it raises. Random choices are
@@ -68,11 +71,13 @@ class VideoTextDataset(BaseDataset):
         num_captions (int): Their captions.
 
     Where the annotation lies beside the ``report.json`` of a converter, ``metainfo`` says how many
-    videos the protocol lists and how many of them are missing.
+    videos the protocol lists and how many of them are missing. A ``report.json`` of something
+    else is passed over with a warning.
 
     Raises:
         FileNotFoundError: If the annotation or a video is missing.
-        ValueError: If the annotation is empty or an entry is wrong; the entry is named. If
+        ValueError: If the annotation is empty or an entry is wrong; the entry is named. If a name
+            leads out of the folder of the videos, or two names are of one video. If
             ``exclude_file`` is given in test mode. If the videos are a frame cache that does not
             fit the pipeline.
     """
@@ -105,13 +110,14 @@ class VideoTextDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read and check the annotation; see the class for what is raised."""
-        annotation = read_json_object(self.ann_file, self.missing_hint)
+        annotation = read_video_entries(self.ann_file, self.missing_hint)
         if not annotation:
             raise ValueError(f"annotation file '{self.ann_file}' holds no video")
         self._read_report(len(annotation))
         annotation = self._without_excluded(annotation)
         folder = Path(self.data_prefix['video'])
-        videos = [dict(video_id=name, filename=str(self._file_of(folder, name)),
+        files = self._files_of(folder, annotation)
+        videos = [dict(video_id=name, filename=str(files[name]),
                        captions=check_captions(self.ann_file, name, captions))
                   for name, captions in annotation.items()]
         self.num_videos = len(videos)
@@ -126,9 +132,9 @@ class VideoTextDataset(BaseDataset):
                 for caption in video['captions']]
 
     @staticmethod
-    def _file_of(folder: Path, name: str) -> Path:
-        """Return the file of a video of the annotation."""
-        return folder / name
+    def _files_of(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+        """Return the file of each video of the annotation."""
+        return {name: folder / name for name in names}
 
     def _read_report(self, num_videos: int) -> None:
         """Take over what the converter counted, where its report is about this annotation."""
@@ -138,17 +144,20 @@ class VideoTextDataset(BaseDataset):
         self._metainfo['ann_file'] = path.name
         if not path.with_name('report.json').is_file():
             return
-        report = read_json_object(str(path.with_name('report.json')))
-        counts = report.get('splits', {}).get(path.stem, {})
-        if counts.get('videos') == num_videos:
-            self._metainfo.update(
-                protocol=f"{report['data_set']} {report['protocol']}",
-                listed_videos=counts['listed_videos'], missing_videos=len(counts['missing']))
+        try:
+            counts = read_counts(path.with_name('report.json'), path.stem)
+        except ValueError as error:
+            print_log(f'{error}: how many videos are missing is not known', logger='current',
+                      level=logging.WARNING)
+            return
+        if counts is not None and counts.videos == num_videos:
+            self._metainfo.update(protocol=counts.protocol, listed_videos=counts.listed_videos,
+                                  missing_videos=counts.missing_videos)
 
     def _without_excluded(self, annotation: dict) -> dict:
         if self.exclude_file is None:
             return annotation
-        excluded = read_json_object(str(Path(self.data_root or '') / self.exclude_file))
+        excluded = read_video_entries(str(Path(self.data_root or '') / self.exclude_file))
         kept = {name: captions for name, captions in annotation.items() if name not in excluded}
         if not kept:
             raise ValueError(f"'{self.exclude_file}' excludes every video of '{self.ann_file}'")
@@ -165,7 +174,7 @@ class VideoTextDataset(BaseDataset):
 
     @staticmethod
     def _add_labels(videos: list[dict], key: str, path: str) -> None:
-        labels = read_json_object(path)
+        labels = read_video_entries(path)
         for video in videos:
             label = labels.get(video['video_id'])
             if not isinstance(label, str):

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmc2v.annotations import match_names, read_json_object, video_id
+from mmc2v.annotations import match_names, read_video_entries, video_id
 from mmc2v.registry import HOOKS
 
 
@@ -77,5 +77,5 @@ class SplitOverlapHook(Hook):
     @staticmethod
     def _names(loader: Any) -> dict[str, list[str]]:
         # an absent test annotation is no matter of training
-        return {path: list(read_json_object(path))
+        return {path: list(read_video_entries(path))
                 for path in annotation_files(loader) if Path(path).is_file()}

@@ -1,16 +1,24 @@
 """Embeddings of a test set, and the file that holds them."""
 import json
-import os
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
 
-from mmc2v.annotations import match_names
+from mmc2v.annotations import match_names, parse_json
+from mmc2v.whole_files import open_whole
 
 FORMAT = 1
+# Kinds of dtypes of what is in a file, and its sides: M videos, N captions, Q captions of a bank,
+# D width
+_LAYOUT = {'video': ('f', 'MD'), 'video_ids': ('U', 'M'), 'undecodable': ('b', 'M'),
+           'text': ('f', 'ND'), 'captions': ('U', 'N'), 'owner': ('iu', 'N'),
+           'logit_scale': ('f', ''), 'info': ('U', ''), 'group': ('U', 'M'), 'kind': ('U', 'M'),
+           'query_bank': ('f', 'QD')}
+_OPTIONAL = ('group', 'kind', 'query_bank')
 
 
 @dataclass(frozen=True)
@@ -52,33 +60,29 @@ class RetrievalEmbeddings:
         arrays = {name: value for name, value in vars(self).items() if value is not None}
         arrays.update(info=np.array(json.dumps(dict(self.info, format=FORMAT))),
                       logit_scale=np.float64(self.logit_scale))
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + '.partial')
-        with open(partial, 'wb') as file:
+        with open_whole(path) as file:
             np.savez(file, **arrays)
-        os.replace(partial, path)
 
     @classmethod
     def load(cls, path: Union[str, Path]) -> 'RetrievalEmbeddings':
-        """Read the file; nothing in it is executed.
+        """Read the file; nothing in it is executed or unpacked to more than the file's size.
 
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If it is not such a file.
+            ValueError: If it is not such a file, is damaged, or its arrays do not fit together.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"'{path}' is not a file; write it with "
                                     'tools/test.py CONFIG CHECKPOINT --dump FILE.npz')
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            info = json.loads(str(arrays.pop('info')))
-            if info.pop('format') != FORMAT:
-                raise ValueError('it is of another version')
+            arrays = _read_arrays(path)
+            _check_arrays(arrays)
+            info = parse_json(str(arrays.pop('info')), f'{path}, info')
+            _check_info(info, arrays)
+            del info['format']
             arrays['logit_scale'] = float(arrays['logit_scale'])
             return cls(info=info, **arrays)
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged archive raises of many types
             raise ValueError(f"'{path}' is not a dump of embeddings as tools/test.py --dump "
                              f'writes it: {type(error).__name__}: {error}') from error
 
@@ -125,3 +129,52 @@ class RetrievalEmbeddings:
             if (value := getattr(self, name)) is not None}
         return replace(self, **of_videos, text=self.text[captions],
                        captions=self.captions[captions], owner=new_index[self.owner[captions]])
+
+
+def _read_arrays(path: Union[str, Path]) -> dict[str, np.ndarray]:
+    """Read a file's arrays; uncompressed, none can be larger than the file."""
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    names = [part.filename.removesuffix('.npy') for part in parts]
+    if set(names) - _LAYOUT.keys() or len(names) > len(set(names)):
+        raise ValueError(f'it holds {sorted(names)[:20]}, expected one each of {list(_LAYOUT)}')
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise ValueError('it is compressed; write it by numpy.savez, not numpy.savez_compressed')
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in names}
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that are missing, of other types, or do not fit together."""
+    lengths: dict[str, int] = {}
+    for name, (kinds, sides) in _LAYOUT.items():
+        if name not in arrays:
+            if name in _OPTIONAL:
+                continue
+            raise ValueError(f"it has no array '{name}'")
+        array = arrays[name]
+        if array.dtype.kind not in kinds or array.ndim != len(sides):
+            raise ValueError(f"'{name}' is {array.dtype} of shape {array.shape}")
+        for side, length in zip(sides, array.shape):
+            if length == 0 or lengths.setdefault(side, length) != length:
+                raise ValueError(f"'{name}' has the shape {array.shape}, which does not fit "
+                                 f'{lengths}, the lengths of M videos, N captions, D width')
+    if not np.array_equal(np.unique(arrays['owner']), np.arange(lengths['M'])):
+        raise ValueError(f"'owner' must give each of the {lengths['M']} videos a caption, and "
+                         'name no other')
+    if not 0 < arrays['logit_scale'] < np.inf:
+        raise ValueError(f"'logit_scale' is {arrays['logit_scale']}")
+
+
+def _check_info(info: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse what is known of a data set where figures cannot be made by it."""
+    if not isinstance(info, dict) or info.get('format') != FORMAT:
+        raise ValueError(f"its 'info' is not that of version {FORMAT}")
+    counts = [info.get(name) for name in ('listed_videos', 'missing_videos')]
+    if counts != [None, None] and not all(type(count) is int for count in counts):
+        raise ValueError(f"its 'info' has {counts} listed and missing videos")
+    for option, kind, array in (('group_name', str, 'group'), ('by_kind', bool, 'kind')):
+        value = info.get(option)
+        if value is not None and (not isinstance(value, kind)
+                                  or (value and array not in arrays)):
+            raise ValueError(f"its 'info' has {option}={value!r}, which needs the array '{array}'")

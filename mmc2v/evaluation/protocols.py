@@ -31,8 +31,8 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
         ``listed_videos`` where the data set knows them.
 
     Raises:
-        ValueError: If an embedding is not finite, or a bank, groups or kinds are asked for and
-            missing.
+        ValueError: If an embedding is not finite, a bank, groups or kinds are asked for and
+            missing, or the bank has another width.
     """
     refuse_not_finite('video', embeddings.video, embeddings.video_ids)
     refuse_not_finite('caption', embeddings.text, embeddings.captions)
@@ -44,6 +44,12 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
         if embeddings.query_bank is None:
             raise ValueError('QB-Norm needs a query bank of training captions; there is none in '
                              'the embeddings. Give one by --query-bank')
+        refuse_not_finite('query bank caption', embeddings.query_bank,
+                          range(len(embeddings.query_bank)))
+        widths = embeddings.query_bank.shape[1], embeddings.video.shape[1]
+        if widths[0] != widths[1]:
+            raise ValueError(f'the query bank is {widths[0]} wide, the embeddings {widths[1]}: the '
+                             'bank is of another model')
         rescore = post_processing.querybank_norm(embeddings.text, embeddings.video,
                                                  embeddings.query_bank)
         ranks['t2v_qbnorm'] = _rank(embeddings, embeddings.owner, own, rescore=rescore)['t2v']
@@ -93,8 +99,10 @@ def _kind_figures(embeddings: RetrievalEmbeddings, kind: str, group_name: str) -
 
 
 def _dual_softmax_ranks(embeddings: RetrievalEmbeddings, own: np.ndarray) -> dict[str, Ranks]:
-    # an undecodable video is nobody's competitor and no query
-    video = embeddings.video[~embeddings.undecodable]
+    # an undecodable video is nobody's competitor and no query; where all are, every rank is the
+    # last, whatever they score
+    decodable = ~embeddings.undecodable
+    video = embeddings.video[decodable] if decodable.any() else embeddings.video
     result = {}
     for name, over in (('t2v', 'captions'), ('v2t', 'videos')):
         among = embeddings.video if over == 'captions' else video

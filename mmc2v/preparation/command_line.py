@@ -4,10 +4,12 @@ import json
 import os
 import posixpath
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from mmc2v.annotations import read_json_object
+from mmc2v.whole_files import open_whole
 
 from .conversion import Conversion
 from .report import Published, count_split, print_report, shared_ids
@@ -135,6 +137,9 @@ def _refuse_other_content(out: Path, data_set: str, protocol: str) -> None:
     """Refuse a folder with annotations of something else, or with some that nobody knows of."""
     if (out / 'report.json').is_file():
         found = read_json_object(str(out / 'report.json'))
+        if 'data_set' not in found or 'protocol' not in found:
+            raise ValueError(f"'{out / 'report.json'}' is not the report of one of our converters, "
+                             'and would be overwritten; give another folder by --out')
         if (found.get('data_set'), found.get('protocol')) != (data_set, protocol):
             raise ValueError(f"'{out}' holds {found.get('data_set')} {found.get('protocol')}; give "
                              'every protocol a folder of its own by --out')
@@ -147,13 +152,8 @@ def _refuse_other_content(out: Path, data_set: str, protocol: str) -> None:
 
 def _write(folder: Path, contents: Mapping[str, Any]) -> None:
     """Write JSON files, each whole or not at all, none before all are ready."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = {name: folder / f'{name}.json.partial' for name in contents}
-    try:
-        for name, content in contents.items():
-            partial[name].write_text(json.dumps(content, indent=1) + '\n')
-        for name in contents:
-            os.replace(partial[name], folder / f'{name}.json')
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
+    with ExitStack() as files:  # which ends what is begun last first
+        for name, content in reversed(contents.items()):
+            file = files.enter_context(open_whole(folder / f'{name}.json'))
+            file.write(f'{json.dumps(content, indent=1)}\n'.encode())
+            file.flush()

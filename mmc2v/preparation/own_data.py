@@ -1,11 +1,12 @@
 """Captions of one's own videos, from a table or JSON, and the splits of them."""
 import os
-import posixpath
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
+
+from mmc2v.annotations import normalize_name
 
 from .conversion import Conversion
 from .reading import read_json, read_json_lines, read_numbered_table
@@ -154,11 +155,11 @@ def _name_within(where: str, name: str, folder: Optional[Path]) -> str:
                  os.path.realpath(folder)))
         relative = next((os.path.relpath(path, root) for path, root in ways
                          if Path(path).is_relative_to(root)), None)
-    else:
-        relative = posixpath.normpath(name.replace('\\', '/'))
-    if relative is None or relative.startswith('..'):
-        raise ValueError(f"{where}: the video '{name}' is outside the folder --videos '{folder}'")
-    return relative.replace(os.sep, '/')
+        if relative is None:
+            raise ValueError(f"{where}: the video '{name}' is outside the folder --videos "
+                             f"'{folder}'")
+        name = relative
+    return normalize_name(where, name)
 
 
 def _stated_splits(entries: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, str]:

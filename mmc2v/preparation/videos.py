@@ -46,7 +46,7 @@ def find_videos(folder: Path, names: Iterable[str]) -> dict[str, str]:
         raise FileNotFoundError(f"--videos '{folder}' is not a folder")
     names = list(dict.fromkeys(names))
     listed = {posixpath.basename(name) for name in names}
-    files = sorted(path for path in _walk(folder) if posixpath.basename(path) in listed
+    files = sorted(path for path in walk_files(folder) if posixpath.basename(path) in listed
                    or posixpath.splitext(path)[1].lower() in VIDEO_EXTENSIONS)
     index: dict[tuple[str, str], list[str]] = {}
     for path in files:
@@ -67,10 +67,23 @@ def find_videos(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """Yield the files below a folder, each real folder once, so that links cannot form a loop."""
+def walk_files(folder: Path) -> Iterator[str]:
+    """Yield the files below a folder, each real folder once, so that links cannot form a loop.
+
+    Args:
+        folder (Path): Where to look.
+
+    Yields:
+        str: Path relative to the folder, with forward slashes.
+
+    Raises:
+        OSError: If a folder cannot be read: what is in it would seem to be missing.
+    """
+    def refuse(error: OSError) -> None:
+        raise error
+
     visited = set()
-    for parent, subfolders, files in os.walk(folder, followlinks=True):
+    for parent, subfolders, files in os.walk(folder, onerror=refuse, followlinks=True):
         if os.path.realpath(parent) in visited:
             subfolders.clear()
             continue

@@ -10,9 +10,10 @@ import torch
 from mmengine.runner import Runner
 
 from mmc2v.datasets import FeatureTextDataset, LoadFeatures, VideoDecodeError
+from mmc2v.datasets.feature_text_dataset import feature_files, save_features
 from mmc2v.registry import MODELS
 
-from ..tiny import ROOT, model_config, run_config, write_dataset
+from ..tiny import ROOT, full_disk, model_config, random_video, run_config, write_dataset
 
 
 def pipeline(num_frames=4):
@@ -38,6 +39,44 @@ def test_features_are_spread_evenly_or_padded(tmp_path):
     assert short['inputs']['frame_mask'].tolist() == [True, True, False, False]
     assert short['inputs']['tokens'].shape[0] == 2
     assert short['data_samples'].video_id == 'short.avi'
+
+
+def test_names_with_dots_have_files_of_their_own(tmp_path):
+    names = ['a_0.5', 'a_0.7', 'video0.mp4', 'b/v.1.MKV', 'c/video0.mp4', 'video0.mp4']
+    assert feature_files(tmp_path, names) == {
+        'a_0.5': tmp_path / 'a_0.5.npy', 'a_0.7': tmp_path / 'a_0.7.npy',
+        'video0.mp4': tmp_path / 'video0.npy', 'b/v.1.MKV': tmp_path / 'b' / 'v.1.npy',
+        'c/video0.mp4': tmp_path / 'c' / 'video0.npy'}
+
+
+def test_two_videos_do_not_share_features(tmp_path):
+    write(tmp_path, a=np.zeros((3, 2)))
+    (tmp_path / 'all.json').write_text(json.dumps({'a.mp4': ['a'], 'a.webm': ['b']}))
+    with pytest.raises(ValueError, match=r"'a\.mp4' and of 'a\.webm' would be one file '.*a\.npy"):
+        FeatureTextDataset('all.json', data_root=str(tmp_path), data_prefix=dict(video=''),
+                           pipeline=pipeline())
+
+
+def test_a_full_disk_leaves_the_old_features_and_nothing_else(tmp_path):
+    save_features(tmp_path / 'a.npy', np.zeros((2, 3), np.float32))
+    with full_disk(), pytest.raises(OSError, match=r'a\.npy'):
+        save_features(tmp_path / 'a.npy', np.zeros((500, 3), np.float32))
+    assert [path.name for path in tmp_path.iterdir()] == ['a.npy']
+    assert np.load(tmp_path / 'a.npy').shape == (2, 3)
+
+
+@pytest.mark.parametrize('damage', ['an archive', 'brackets', 'signs', 'huge'])
+def test_damaged_headers_are_named(damage, tmp_path):
+    path = tmp_path / 'a.npy'
+    if damage == 'an archive':
+        np.savez(tmp_path / 'a.npz', a=np.zeros((2, 3)))
+        (tmp_path / 'a.npz').rename(path)
+    else:
+        shape = {'brackets': '(' * 5000, 'signs': '-' * 5000 + '1', 'huge': f'({10 ** 30}, 4)'}
+        header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape[damage]}}}\n".encode()
+        path.write_bytes(b'\x93NUMPY\1\0' + len(header).to_bytes(2, 'little') + header)
+    with pytest.raises(VideoDecodeError, match=r'a\.npy.*not an \.npy file of numbers'):
+        LoadFeatures().transform(dict(filename=str(path)))
 
 
 @pytest.mark.parametrize(('content', 'message'), [
@@ -125,6 +164,29 @@ def test_undecodable_videos_get_no_features_and_are_listed(tmp_path, monkeypatch
     assert sorted(path.name for path in (tmp_path / 'features').iterdir()) == ['0.npy', '2.npy']
 
 
+@pytest.mark.parametrize(('annotations', 'message'), [
+    ([{'../evil.mp4': ['a']}] * 2, r"train\.json': the video '\.\./evil\.mp4' is outside"),
+    ([{'0.mp4': ['a']}, {'0.mkv': ['b']}], r"'0\.mp4' and of '0\.mkv' would be one file")])
+def test_extraction_writes_into_its_folder_and_no_file_twice(annotations, message, tmp_path,
+                                                             monkeypatch):
+    data, out = tmp_path / 'data', tmp_path / 'out' / 'features'
+    (data / 'videos').mkdir(parents=True)
+    for name in ('evil.mp4', 'videos/0.mp4', 'videos/0.mkv'):
+        random_video(data / name, num_frames=5)
+    config = run_config(data, tmp_path / 'work')
+    for split, annotation in zip(('train', 'test'), annotations):
+        (data / f'{split}.json').write_text(json.dumps(annotation))
+        config[f'{split}_dataloader'].dataset.ann_file = f'{split}.json'
+    config.dump(tmp_path / 'tiny.py')
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), tmp_path / 'tiny.pth')
+    monkeypatch.setattr(sys, 'argv', ['extract_features.py', str(tmp_path / 'tiny.py'),
+                                      str(tmp_path / 'tiny.pth'), '--out', str(out),
+                                      '--workers', '0'])
+    with pytest.raises(ValueError, match=message):
+        runpy.run_path(str(ROOT / 'tools' / 'extract_features.py'), run_name='tool')['main']()
+    assert not (tmp_path / 'out').exists()
+
+
 def converter():
     return runpy.run_path(str(ROOT / 'tools' / 'dataset_converters' / 'mmaction_features.py'))
 
@@ -152,3 +214,21 @@ def test_pickles_that_run_code_are_refused(tmp_path):
     (tmp_path / 'b.pkl').write_bytes(pickle.dumps(np.zeros((2, 3, 4), np.float32)))
     with pytest.raises(ValueError, match=r'\(2, 3, 4\), expected two sides'):
         converter()['read'](tmp_path / 'b.pkl', 'TC')
+
+
+def test_pickles_of_one_video_and_damaged_ones_are_named(tmp_path, monkeypatch):
+    source = tmp_path / 'source'
+    source.mkdir()
+    for name in ('a_0.5', 'a_0.7', 'b.mp4'):
+        (source / f'{name}.pkl').write_bytes(pickle.dumps(np.zeros((2, 3), np.float32)))
+    # a memo that was never written to, which is a KeyError or an IndexError of the unpickler
+    (source / 'broken.mp4.pkl').write_bytes(b'\x80\x04h\x05.')
+    monkeypatch.setattr(sys, 'argv', ['mmaction_features.py', str(source), '--out',
+                                      str(tmp_path / 'out'), '--layout', 'TC'])
+    with pytest.raises(SystemExit, match=r"broken\.mp4\.pkl' is no pickled array"):
+        converter()['main']()
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == [
+        'a_0.5.npy', 'a_0.7.npy', 'b.npy']
+    (source / 'b.avi.pkl').write_bytes(b'')
+    with pytest.raises(ValueError, match=r"'b\.avi' and of 'b\.mp4' would be one file"):
+        converter()['main']()

@@ -1,6 +1,7 @@
 """A cache holds the frames that sampling finds in the originals, and refuses other configs."""
 import json
 import os
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +19,7 @@ from mmc2v.datasets.transforms import (
 )
 from mmc2v.registry import DATASETS
 
-from ..tiny import ROOT, dataset_config, pipeline, run_config, write_dataset
+from ..tiny import ROOT, dataset_config, full_disk, pipeline, run_config, write_dataset
 from .made_videos import write
 
 SETTINGS = CacheSettings(64, 4, 2, 5.0, None, candidates=9)
@@ -81,6 +82,28 @@ def test_a_video_that_cannot_be_decoded_is_copied(tmp_path):
     reason = cache_video(str(tmp_path / 'a.mp4'), str(tmp_path / 'cache' / 'a.mp4'), SETTINGS)
     assert reason
     assert (tmp_path / 'cache' / 'a.mp4').read_text() == 'broken'
+
+
+@pytest.mark.parametrize('is_whole', [True, False])
+def test_a_full_disk_leaves_nothing_of_a_video(is_whole, tmp_path):
+    source = write(tmp_path / 'a.mp4', num_frames=30)
+    if not is_whole:
+        (tmp_path / 'a.mp4').write_bytes(b'broken' * 500)
+    with full_disk(), pytest.raises(OSError, match=r'a\.mp4'):
+        cache_video(source, str(tmp_path / 'cache' / 'a.mp4'), SETTINGS)
+    assert list((tmp_path / 'cache').iterdir()) == []
+
+
+def test_a_cache_is_written_into_its_folder(tmp_path, monkeypatch):
+    write_dataset(tmp_path / 'data', num_videos=1, num_frames=5)
+    (tmp_path / 'data' / 'all.json').write_text('{"../videos/0.mp4": ["a"]}')
+    run_config(tmp_path / 'data', tmp_path / 'work').dump(tmp_path / 'config.py')
+    monkeypatch.setattr(sys, 'argv', ['cache_videos.py', str(tmp_path / 'config.py'), '--out',
+                                      str(tmp_path / 'out' / 'cache'), '--workers', '1'])
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    with pytest.raises(ValueError, match=r"all\.json': the video '\.\./videos/0\.mp4' is outside"):
+        runpy.run_path(str(ROOT / 'tools' / 'cache_videos.py'), run_name='tool')['main']()
+    assert not (tmp_path / 'out').exists()
 
 
 def script(*args):
@@ -164,6 +187,10 @@ def test_a_data_set_reads_the_cache_and_refuses_one_that_does_not_fit(cached):
         path.write_text(json.dumps(dict(record, version=0)))
         with pytest.raises(ValueError, match='version is 0 there and 1 here'):
             build()
+        for strange in ({'videos': 3}, dict(record, candidates='many')):
+            path.write_text(json.dumps(strange))
+            with pytest.raises(ValueError, match=r"cache\.json' is not the record of a frame"):
+                build(test_mode=False)
         path.write_text(json.dumps(dict(record, candidates=5)))
         build()
         with pytest.raises(ValueError, match='too few to jitter 4 frames.*--candidates 12'):

@@ -80,6 +80,10 @@ def test_uniform_sample_of_mmaction2_serves(folder):
     ('{"0.mp4": ["a"], "1.mp4": ["b"], "0.mp4": ["c"]}', r"the key '0.mp4' appears twice"),
     ('{"0.mp4": ["a"', r'row 1, column 15: not JSON'),
     ('["0.mp4"]', 'must hold an object'),
+    ({'0.mp4': ['a'], '../videos/0.mp4': ['b']}, "annotation.json.*'../videos/0.mp4' is outside"),
+    ({'0.mp4': ['a'], './0.mp4': ['b']}, "'0.mp4' and './0.mp4' are one video"),
+    ({'x' * 5000: ['a']}, 'annotation.json.*of 5000 characters'),
+    ('[' * 200000, 'annotation.json.*nested too deeply'),
 ])
 def test_wrong_annotations_are_named_when_loaded(folder, tmp_path, content, message):
     with pytest.raises(ValueError, match=message):
@@ -98,6 +102,36 @@ def test_missing_files_are_counted_and_the_hint_is_given(folder, tmp_path):
                   missing_hint='get it there')
     with pytest.raises(FileNotFoundError, match=r'nothing.json.*get it there'):
         DATASETS.build(dataset_config(folder, ann_file='nothing.json', missing_hint='get it there'))
+
+
+def test_names_are_of_the_folder_whatever_their_form(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"annotation\.json.*0\.mp4' of a video is absolute"):
+        annotated(folder, tmp_path, {str(folder / 'videos' / '0.mp4'): ['a']})
+    (tmp_path / 'groups.json').write_text('{"x/../0.mp4": "a", "1.mp4": "b"}')
+    (tmp_path / 'exclude.json').write_text('{".//1.mp4": "broken"}')
+    dataset = annotated(folder, tmp_path, {'./0.mp4': ['a'], '1.mp4': ['b']},
+                        group_file=str(tmp_path / 'groups.json'),
+                        exclude_file=str(tmp_path / 'exclude.json'))
+    assert [(item['video_id'], item['group']) for item in map(dataset.get_data_info,
+                                                              range(len(dataset)))] == [
+        ('0.mp4', 'a')]
+
+
+@pytest.mark.parametrize('report', [
+    [], {'splits': [1]}, {'tests': 3}, {'data_set': 'a', 'protocol': 'b', 'splits': []},
+    {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': 7}},
+    {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': {
+        'videos': 1, 'listed_videos': '1', 'missing': []}}},
+    {'splits': {'annotation': {'videos': 1}}}], ids=str)
+def test_a_report_of_something_else_is_passed_over(folder, tmp_path, monkeypatch, report):
+    (tmp_path / 'report.json').write_text(json.dumps(report))
+    warned = []
+    monkeypatch.setattr('mmc2v.datasets.video_text_dataset.print_log',
+                        lambda message, **kwargs: warned.append(message))
+    dataset = annotated(folder, tmp_path, {'0.mp4': ['a']}, test_mode=True)
+    assert 'listed_videos' not in dataset.metainfo
+    assert len(warned) == 1
+    assert f"'{tmp_path / 'report.json'}'" in warned[0]
 
 
 def test_group_file_must_name_every_video(folder, tmp_path):

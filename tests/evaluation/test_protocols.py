@@ -1,12 +1,17 @@
 """Conventions and post-processing against naive versions; the dump; the table."""
+import io
 import json
 import pickle
+import runpy
+import sys
+import zipfile
 
 import numpy as np
 import pytest
 
 from mmc2v.evaluation import RetrievalEmbeddings, format_table, retrieval_metrics
 
+from ..tiny import ROOT, full_disk
 from .test_ranks import naive
 
 
@@ -85,6 +90,14 @@ def test_undecodable_videos_lower_the_figures_and_are_counted():
     assert '1 undecodable (5.9%), counted as not found' in format_table(after)
 
 
+def test_without_any_decodable_video_every_rank_is_the_last():
+    e = embeddings(video=np.zeros((17, 24), np.float32), undecodable=np.ones(17, dtype=bool))
+    metrics = retrieval_metrics(e, all_captions=True, dual_softmax=True, query_bank=True)
+    for name in ('t2v', 'v2t', 't2v_dsl', 'v2t_dsl', 't2v_qbnorm'):
+        assert (metrics[f'{name}/R10'], metrics[f'{name}/MnR']) == (0, 17)
+    assert metrics['v2t_all_captions/MnR'] == len(e.text)
+
+
 def test_dump_is_plain_arrays_and_gives_the_same_figures(tmp_path):
     options = dict(all_captions=True, dual_softmax=True, query_bank=True)
     original = embeddings(info=dict(ann_file='test.json', listed_videos=20, missing_videos=3))
@@ -107,6 +120,88 @@ def test_what_is_no_dump_is_refused(tmp_path):
             RetrievalEmbeddings.load(tmp_path / f'{name}.npz')
     with pytest.raises(FileNotFoundError, match='--dump'):
         RetrievalEmbeddings.load(tmp_path / 'absent.npz')
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(video=np.zeros((17, 25), np.float32)), r"'text' has the shape \(\d+, 24\)"),
+    (dict(video=np.zeros(17, np.float32)), r"'video' is float32 of shape \(17,\)"),
+    (dict(text=None), "no array 'text'"), (dict(video=np.zeros((17, 24), int)), "'video' is int64"),
+    (dict(video_ids=np.array(['a'] * 16)), r"'video_ids' has the shape \(16,\)"),
+    (dict(video_ids=np.arange(17)), "'video_ids' is int64"),
+    (dict(video=np.zeros((17, 0), np.float32)), r"'video' has the shape \(17, 0\)"),
+    (dict(owner=np.zeros(0, int)), "'owner' has the shape"),
+    (dict(owner=np.full(len(embeddings().owner), 17)), "'owner' must"),
+    (dict(query_bank=np.ones((3, 9), np.float32)), "'query_bank' has the shape"),
+    (dict(logit_scale=np.float64('nan')), "'logit_scale' is nan"),
+    (dict(extra=np.ones(3)), 'extra.*expected one each of'),
+    (dict(captions=np.array([{}], dtype=object)), 'allow_pickle'),
+    (dict(info=np.array('[]')), "'info' is not that of version 1"),
+    (dict(info=np.array('[' * 200000)), 'nested too deeply'),
+    (dict(info=np.array('{"format": 2}')), "'info' is not that of version 1"),
+    (dict(info=np.array('{"format": 1, "listed_videos": "9"}')), 'listed and missing'),
+    (dict(info=np.array('{"format": 1, "by_kind": true}')), "needs the array 'kind'"),
+], ids=str)
+def test_arrays_that_do_not_fit_are_named(changes, message, tmp_path):
+    path = tmp_path / 'dump.npz'
+    embeddings().save(path)
+    with np.load(path) as file:
+        arrays = {**file, **changes}
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    with pytest.raises(ValueError, match=rf"dump\.npz' is not a dump of embeddings.*{message}"):
+        RetrievalEmbeddings.load(path)
+
+
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+@pytest.mark.parametrize(('damage', 'message'), [
+    ('cut off', 'BadZipFile'), ('compressed', 'it is compressed'), ('huge', 'no array|allocate'),
+    ('twice', 'expected one each')])
+def test_damaged_archives_are_named(damage, message, tmp_path):
+    path = tmp_path / 'dump.npz'
+    embeddings().save(path)
+    if damage == 'cut off':
+        path.write_bytes(path.read_bytes()[:-500])
+    elif damage == 'compressed':  # a few bytes could become any number of them
+        with np.load(path) as file:
+            np.savez_compressed(path, **{name: file[name] for name in file.files})
+    else:
+        part = io.BytesIO()
+        np.lib.format.write_array_header_1_0(part, dict(
+            descr='<f4', fortran_order=False, shape=(10 ** 12, 100)))
+        with zipfile.ZipFile(path, 'w' if damage == 'huge' else 'a') as archive:
+            archive.writestr('video.npy', part.getvalue())
+    with pytest.raises(ValueError, match=rf"dump\.npz' is not a dump of.*({message})") as error:
+        RetrievalEmbeddings.load(path)
+    assert '\n' not in str(error.value)
+
+
+def test_a_full_disk_leaves_the_old_dump_and_nothing_else(tmp_path):
+    path = tmp_path / 'dump.npz'
+    embeddings(0).save(path)
+    with full_disk(), pytest.raises(OSError, match=r'dump\.npz'):
+        embeddings(1).save(path)
+    assert [item.name for item in tmp_path.iterdir()] == ['dump.npz']
+    assert np.array_equal(RetrievalEmbeddings.load(path).video, embeddings(0).video)
+
+
+def test_the_tool_names_the_dump_of_what_cannot_be_measured(tmp_path, monkeypatch):
+    tool = runpy.run_path(str(ROOT / 'tools' / 'analysis_tools' / 'evaluate_dump.py'))
+    video = embeddings().video.copy()
+    video[3] = np.nan
+    embeddings(video=video).save(tmp_path / 'nan.npz')
+    embeddings().save(tmp_path / 'good.npz')
+    embeddings(dim=9, num_videos=8).save(tmp_path / 'other.npz')
+    bank = embeddings().query_bank.copy()
+    bank[0] = np.inf
+    embeddings(query_bank=bank).save(tmp_path / 'bank.npz')
+    for arguments, message in (
+            (['nan.npz'], r"^error: '.*nan\.npz': .*first is video v3\.mp4"),
+            (['bank.npz', '--query-bank'], r"^error: '.*bank\.npz': .*1 query bank captions"),
+            (['good.npz', '--query-bank', 'other.npz'],
+             r"^error: '.*good\.npz' with .*other\.npz': the query bank is 9 wide")):
+        monkeypatch.setattr(sys, 'argv', ['evaluate_dump.py', *(
+            str(tmp_path / name) if name.endswith('npz') else name for name in arguments)])
+        with pytest.raises(SystemExit, match=message):
+            tool['run'](tool['main'])
 
 
 def test_another_split_of_the_same_embeddings():

@@ -1,4 +1,6 @@
 """Which file is a listed video's."""
+import os
+
 import pytest
 
 from mmc2v.preparation.videos import find_videos
@@ -72,3 +74,16 @@ def test_links_to_folders_are_followed_once(folder_of, tmp_path_factory):
     assert set(found) == {'a', 'b', 'c'}
     assert found['b'] == 'link/b.mp4'
     assert all((folder / path).is_file() for path in found.values())
+
+
+def test_a_folder_that_cannot_be_read_is_named(folder_of, monkeypatch):
+    """What is in it would seem to be missing."""
+    folder, scandir = folder_of('a.mp4', 'closed/b.mp4'), os.scandir
+
+    def refusing(path):
+        if os.path.basename(path) == 'closed':
+            raise PermissionError(13, 'Permission denied', str(path))
+        return scandir(path)
+    monkeypatch.setattr(os, 'scandir', refusing)
+    with pytest.raises(PermissionError, match='closed'):
+        find_videos(folder, ['a.mp4', 'b.mp4'])

@@ -100,6 +100,23 @@ def test_absolute_paths_lie_in_the_folder_of_videos(run, tmp_path):
         run('captions.csv', f'video,caption\n{tmp_path}/1.mp4,a cat\n', videos=None)
 
 
+def test_names_that_begin_with_dots_are_names(run, tmp_path):
+    (tmp_path / 'videos' / '..a.mp4').touch()
+    files, _ = run('captions.csv', 'video,caption,split\n./..a.mp4,a cat,test\n')
+    assert files['test'] == {'..a.mp4': ['a cat']}
+    for name in ('..', 'x' * 5000):
+        with pytest.raises(SystemExit, match=rf"^error: '.*captions\.csv', row 2: .*'{name[:9]}"):
+            run('captions.csv', f'video,caption,split\n{name},a cat,test\n')
+
+
+def test_a_report_of_something_else_is_not_overwritten(run, tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'report.json').write_text('{"tests": 3}')
+    with pytest.raises(SystemExit, match=r"out/report\.json' is not the report of one of our"):
+        run('captions.csv', table(','))
+    assert (tmp_path / 'out' / 'report.json').read_text() == '{"tests": 3}'
+
+
 def test_missing_videos_and_repeated_captions_are_reported(run):
     rows = [*ROWS, ('gone', 'x', 'train'), ('top', '猫', 'test')]
     files, printed = run('captions.csv', table(',', rows=rows))

@@ -36,25 +36,30 @@ def parse_args() -> argparse.Namespace:
 def main() -> dict[str, float]:
     """Measure as the command line says."""
     args = parse_args()
-    from mmc2v.annotations import check_captions, read_json_object
+    from mmc2v.annotations import check_captions, read_video_entries
     from mmc2v.evaluation import RetrievalEmbeddings, format_table, retrieval_metrics
+    from mmc2v.whole_files import write_whole
 
     embeddings = RetrievalEmbeddings.load(args.dump)
     if args.split is not None:
-        annotation = read_json_object(str(args.split))
+        annotation = read_video_entries(str(args.split))
         embeddings = embeddings.select({name: check_captions(str(args.split), name, captions)
                                         for name, captions in annotation.items()})
+    files = f"'{args.dump}'"
     if isinstance(args.query_bank, str):
+        files += f" with the query bank '{args.query_bank}'"
         embeddings = replace(embeddings, query_bank=RetrievalEmbeddings.load(args.query_bank).text)
-    metrics = retrieval_metrics(
-        embeddings, all_captions=args.all_captions, dual_softmax=args.dual_softmax,
-        query_bank=bool(args.query_bank),
-        group_name=embeddings.info.get('group_name', ''),
-        by_kind=embeddings.info.get('by_kind', False))
+    try:
+        metrics = retrieval_metrics(
+            embeddings, all_captions=args.all_captions, dual_softmax=args.dual_softmax,
+            query_bank=bool(args.query_bank),
+            group_name=embeddings.info.get('group_name', ''),
+            by_kind=embeddings.info.get('by_kind', False))
+    except ValueError as error:
+        raise ValueError(f'{files}: {error}') from error
     print(format_table(metrics))
     if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(metrics, indent=1) + '\n')
+        write_whole(args.out, f'{json.dumps(metrics, indent=1)}\n'.encode())
     return metrics
 
 

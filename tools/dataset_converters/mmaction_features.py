@@ -53,7 +53,7 @@ def read(path: Path, layout: str) -> np.ndarray:
         with open(path, 'rb') as file:
             content = _Unpickler(file).load()
         features = np.asarray(content, dtype=np.float32)
-    except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged pickle raises of many types
         raise ValueError(f"'{path}' is no pickled array: {error}") from error
     while features.ndim > 2 and features.shape[0] == 1:
         features = features[0]
@@ -76,22 +76,24 @@ def main() -> None:
     args = parser.parse_args()
     from tqdm import tqdm
 
-    from mmc2v.datasets.feature_text_dataset import feature_file, save_features
+    from mmc2v.datasets.feature_text_dataset import feature_files, save_features
+    from mmc2v.preparation.videos import walk_files
 
-    files = sorted(args.folder.rglob('*.pkl'))
-    if not files:
+    # the extraction appends .pkl to a video's whole name
+    names = sorted(path.removesuffix('.pkl') for path in walk_files(args.folder)
+                   if path.endswith('.pkl'))
+    if not names:
         raise FileNotFoundError(f"'{args.folder}' holds no .pkl file")
+    files = feature_files(args.out, names)
     problems = []
-    for path in tqdm(files, mininterval=1):
-        # the extraction appends .pkl to a video's whole name
-        target = feature_file(args.out, str(path.relative_to(args.folder).with_suffix('')))
+    for name in tqdm(names, mininterval=1):
         try:
-            features = read(path, args.layout)
+            features = read(args.folder / f'{name}.pkl', args.layout)
         except ValueError as error:
             problems.append(str(error))
             continue
-        save_features(target, features)
-    print(f'{len(files) - len(problems)} of {len(files)} converted to {args.out}')
+        save_features(files[name], features)
+    print(f'{len(names) - len(problems)} of {len(names)} converted to {args.out}')
     if problems:
         sys.exit('\n'.join(problems))
 
