@@ -79,6 +79,8 @@ def main() -> None:
     from mmc2v.datasets.feature_text_dataset import feature_files, save_features
     from mmc2v.preparation.videos import walk_files
 
+    if not args.folder.is_dir():
+        raise FileNotFoundError(f"'{args.folder}' holds no .pkl file: it is no folder")
     # the extraction appends .pkl to a video's whole name
     names = sorted(path.removesuffix('.pkl') for path in walk_files(args.folder)
                    if path.endswith('.pkl'))
