@@ -135,7 +135,7 @@ def run_config(data, work_dir, workers=0, epochs=2, **kwargs):
     return config
 
 
-def spawn(worker, world_size, *args, limit=180):
+def spawn(worker, world_size, *args, limit=600):
     """Run worker(rank, world_size, *args) in processes; one that hangs is a failure."""
     context = mp.spawn(worker, (world_size, *args), world_size, join=False)
     end = time.time() + limit
