@@ -75,7 +75,13 @@ def main() -> None:
     args = parse_args()
     from mmc2v.engine import SplitOverlapHook
     from mmc2v.engine.hooks import refuse_empty_epoch
-    from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
+    from mmc2v.engine.launch import (
+        build_runner,
+        end_processes,
+        load_config,
+        lock_early,
+        start_processes,
+    )
     from mmc2v.engine.run_summary import log_summary, start_of_training
     from mmc2v.engine.training_settings import check_training
 
@@ -83,6 +89,7 @@ def main() -> None:
     check_training(config)
     apply_options(config, args)
     start_processes(config)
+    lock_early(config)
     runner = build_runner(config, args)
     loaders = dict(training=runner.train_loop.dataloader)
     # schedulers counted in iterations would fail on it with a riddle
