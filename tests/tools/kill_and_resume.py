@@ -11,6 +11,7 @@ kept (max_keep_ckpts=1).
 import argparse
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from mmaction.utils import register_all_modules
 from tqdm import tqdm
 
 from mmc2v.engine.checkpoint_files import problem_of_checkpoint
@@ -42,6 +44,7 @@ class Trials:
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.folder, self.rng, self.count = folder, rng, 0
         self.kills = self.while_writing = 0
+        register_all_modules()  # once, and not in every fork
         write_dataset(folder / 'data')
         config = run_config(folder / 'data', folder / 'unused', epochs=EPOCHS, log_level='ERROR')
         config.default_hooks.checkpoint.max_keep_ckpts = 1
@@ -117,7 +120,8 @@ class Trials:
         size = int(10 ** self.rng.uniform(4, 7.5))
         code, output = ForkedRun(self.config, work_dir, size=size).end()
         lines = output.strip().splitlines()
-        is_said = code == 1 and len(lines) == 1 and 'File too large' in output and "'/" in output
+        is_said = code == 1 and 'Traceback' not in output and re.fullmatch(
+            "error: .*File too large.*'.*/.*'", lines[-1])
         if code != 0 and not is_said:
             problems.append(f'{work_dir.name}, {size} bytes: ended by {code}, said {output[-3000:]}')
         if set(work_dir.rglob('*.partial')) - partials:
