@@ -25,7 +25,6 @@ def test_one_process_gathers_nothing():
 
 
 def start(rank, world_size, folder):
-    torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
 
