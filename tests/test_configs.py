@@ -17,7 +17,7 @@ from mmc2v.datasets.moving_events import MovingEvents
 from mmc2v.datasets.moving_shapes import MovingShapes
 from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.evaluation import find_published
-from mmc2v.models.clip_arch import clip_preprocessing
+from mmc2v.models.clip.architecture import clip_preprocessing
 from mmc2v.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 from .tiny import ROOT, random_video

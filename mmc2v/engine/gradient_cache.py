@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from mmc2v.models.finite_loss import require_finite
+from mmc2v.models.heads.finite_loss import require_finite
 from mmc2v.registry import LOOPS
 
 _BUCKET_BYTES = 64 * 2 ** 20

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from mmc2v.registry import MODELS
 
-from .clip_arch import clip_config, clip_preprocessing
-from .clip_weights import read_clip_weights
+from .clip.architecture import clip_config, clip_preprocessing
+from .clip.weights import read_clip_weights
 from .contracts import require_frames, require_text_tokens, require_video_tokens
-from .finite_loss import require_finite
+from .heads.finite_loss import require_finite
+from .necks.transformer import MaskedTransformer
 from .parts import Part, build_part, loads_by_init_cfg, start_from_clip
 from .text_chunks import embed_by_length
-from .transformer import MaskedTransformer
 
 
 @MODELS.register_module()
@@ -34,7 +34,7 @@ class CLIP2Video(BaseModel):
         neck (dict | nn.Module): Mixes frames over time, (B, T, D) -> VideoTokens.
         head (dict | nn.Module): Makes embeddings, scores and the loss.
         pretrained (str, optional): CLIP weights that :meth:`init_weights` starts from, see
-            :func:`~mmc2v.models.clip_weights.read_clip_weights`. Defaults to none: all random.
+            :func:`~mmc2v.models.clip.weights.read_clip_weights`. Defaults to none: all random.
         data_preprocessor (dict | nn.Module, optional): Defaults to
             :class:`RetrievalDataPreprocessor`.
 
@@ -230,7 +230,7 @@ class CLIP2Video(BaseModel):
         Raises:
             ValueError: If there is not one caption a video.
             FloatingPointError: If the loss is not finite; see
-                :func:`~mmc2v.models.finite_loss.require_finite`.
+                :func:`~mmc2v.models.heads.finite_loss.require_finite`.
         """
         num_videos, num_captions = len(inputs['frames']), len(inputs['tokens'])
         if num_videos != num_captions:

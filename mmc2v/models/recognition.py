@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmc2v.registry import MODELS
 
-from .clip_weights import read_clip_weights
+from .clip.weights import read_clip_weights
 from .contracts import require_video_tokens
 from .parts import Part, build_part, start_from_clip
 
@@ -38,7 +38,7 @@ class RecognizerBackbone(BaseModule):
             tower of a retrieval checkpoint loads by its ``init_cfg=dict(type='Pretrained',
             checkpoint=..., prefix='backbone.')``.
         pretrained (str, optional): CLIP weights to start from, see
-            :func:`~mmc2v.models.clip_weights.read_clip_weights`; a checkpoint in the tower's
+            :func:`~mmc2v.models.clip.weights.read_clip_weights`; a checkpoint in the tower's
             ``init_cfg`` has precedence. Defaults to none.
     """
 

@@ -118,7 +118,7 @@ def main() -> None:
 
     from mmc2v.datasets.transforms import ResizeCenterCrop
     from mmc2v.models import CLIPVisionTower
-    from mmc2v.models.clip_weights import read_clip_weights
+    from mmc2v.models.clip.weights import read_clip_weights
 
     torch.manual_seed(0)
     model = CLIPVisionTower(ARCH).eval()

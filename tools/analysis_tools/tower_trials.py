@@ -10,7 +10,7 @@ import mmaction.registry
 import open_clip
 import torch
 
-from mmc2v.models.clip_arch import clip_config, is_plain_clip, text_convention
+from mmc2v.models.clip.architecture import clip_config, is_plain_clip, text_convention
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens
 

@@ -10,7 +10,7 @@ import torch
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 
-from .parts import copy_from_clip
+from ..parts import copy_from_clip
 
 
 class MaskedTransformer(Transformer):

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens, VideoTokens
 
+from ..parts import Part, build_part
 from .contrastive import gather_pairs, symmetric_cross_entropy
-from .parts import Part, build_part
 
 
 def _full(tensor: Tensor) -> Tensor:

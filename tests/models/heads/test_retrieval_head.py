@@ -6,7 +6,7 @@ import torch
 
 from mmc2v.engine import AutocastOptimWrapper
 
-from ..tiny import NECKS, batch, build_model
+from ...tiny import NECKS, batch, build_model
 
 
 def test_logits_are_float32_under_the_bfloat16_wrapper():

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from mmc2v.models import CLIPTextTower, CLIPVisionTower
-from mmc2v.models.clip_arch import clip_config
+from mmc2v.models.clip.architecture import clip_config
 
-from ..tiny import ARCH, batch
+from ...tiny import ARCH, batch
 
 
 @pytest.fixture(scope='module')

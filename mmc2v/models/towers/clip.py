@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens
 
-from .clip_arch import TextConvention, clip_config, is_plain_clip, text_convention
-from .parts import copy_from_clip, encode_valid
+from ..clip.architecture import TextConvention, clip_config, is_plain_clip, text_convention
+from ..parts import copy_from_clip, encode_valid
 
 # What stands in for the half of a CLIP model that a tower does not need.
 _SMALLEST_VISION = dict(layers=1, width=64, patch_size=32, image_size=32)
@@ -53,7 +53,7 @@ class CLIPVisionTower(BaseModule):
     valid frames alone, so that padding has no influence on the statistics.
 
     Args:
-        arch (str | dict): See :func:`~mmc2v.models.clip_arch.clip_config`.
+        arch (str | dict): See :func:`~mmc2v.models.clip.architecture.clip_config`.
         position_std (float, optional): Standard deviation of random position embeddings. Defaults
             to open_clip's width ** -0.5, which is little beside the patches when a small tower
             learns from scratch where things are. CLIP weights replace them.
@@ -127,10 +127,10 @@ class CLIPTextTower(BaseModule):
     whole context.
 
     Args:
-        arch (str | dict): See :func:`~mmc2v.models.clip_arch.clip_config`.
+        arch (str | dict): See :func:`~mmc2v.models.clip.architecture.clip_config`.
         convention (Sequence, optional): Whether captions have a start token, id of the end token
             or None, id of padding. Defaults to what is known of the architecture's tokenizer, see
-            :func:`~mmc2v.models.clip_arch.text_convention`.
+            :func:`~mmc2v.models.clip.architecture.text_convention`.
         position_std (float, optional): Standard deviation of random position embeddings. Defaults
             to open_clip's 0.01, half of the words', which is little for a small tower that learns
             the order of words from scratch. CLIP weights replace them.

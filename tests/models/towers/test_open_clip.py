@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from mmc2v.models import read_clip_weights
-from mmc2v.models.clip_arch import clip_config, clip_preprocessing, text_convention
+from mmc2v.models.clip.architecture import clip_config, clip_preprocessing, text_convention
 from mmc2v.registry import MODELS
 
-from ..tiny import ARCH
+from ...tiny import ARCH
 
 TEXT = dict(context_length=16, vocab_size=300, width=64, heads=1, layers=2)
 SIGLIP = dict(TEXT, hf_tokenizer_name='timm/ViT-B-16-SigLIP2', no_causal_mask=True, proj_bias=True,

@@ -10,7 +10,7 @@ from filelock import FileLock
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor
 
-from .clip_arch import clip_config, is_plain_clip
+from .architecture import clip_config, is_plain_clip
 
 # Scalars that OpenAI's archives hold beside the weights.
 _OPENAI_SCALARS = ('input_resolution', 'context_length', 'vocab_size')

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmc2v.registry import MODELS
 from mmc2v.structures import VideoTokens
 
-from .parts import Part, build_part
+from ..parts import Part, build_part
 from .transformer import MaskedTransformer
 
 

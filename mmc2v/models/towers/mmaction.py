@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from mmc2v.registry import MODELS
 
-from .backbone_readers import call_backbone, reader_of
-from .parts import Part, build_part, encode_valid, load_pretrained
+from ..parts import Part, build_part, encode_valid, load_pretrained
+from .readers import call_backbone, reader_of
 
 # Backbones that read images, (B * T, 3, H, W); all others read clips, (B, 3, T, H, W).
 _IMAGE_BACKBONES = ('ResNet', 'MobileNetV2', 'MobileOneTSM')
