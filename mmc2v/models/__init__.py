@@ -11,7 +11,8 @@ from .necks.temporal_difference import MeanPooling, TemporalDifferenceBlock, Tem
 from .necks.transformer import MaskedTransformer
 from .recognition import RecognizerBackbone, RecognizerNeck
 from .towers.clip import CLIPTextTower, CLIPVisionTower
-from .towers.mmaction import FeatureProjection, MMActionBackbone
+from .towers.features import FeatureProjection
+from .towers.mmaction import MMActionBackbone
 
 __all__ = [
     'AttentionDifference', 'CLIP2Video', 'CLIPTextTower', 'CLIPVisionTower',

@@ -102,7 +102,8 @@ def embed(model: CLIPVisionTower, images: list[np.ndarray]) -> torch.Tensor:
     mask = torch.ones(len(images), dtype=torch.bool)
     batch = RetrievalDataPreprocessor()(dict(inputs=dict(frames=[frames], frame_mask=[mask])))
     with torch.inference_mode():
-        return F.normalize(model(batch['inputs']['frames'][0]), dim=-1)
+        tokens, _ = model(batch['inputs']['frames'], batch['inputs']['frame_mask'])
+        return F.normalize(tokens[0], dim=-1)
 
 
 def main() -> None:
