@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mmc2v.engine.launch import leave_process_group
 from mmc2v.models import gather_pairs, symmetric_cross_entropy
 
-from ..tiny import batch, build_model, combinations, spawn
+from ...tiny import batch, build_model, combinations, spawn
 
 
 def test_symmetric_cross_entropy_by_hand():

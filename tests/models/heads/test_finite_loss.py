@@ -6,7 +6,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmc2v.engine.launch import leave_process_group
 
-from ..tiny import batch, build_model, spawn
+from ...tiny import batch, build_model, spawn
 
 
 def samples(first=0, num=4):
