@@ -10,7 +10,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmc2v.datasets import FeatureTextDataset, LoadFeatures, VideoDecodeError
-from mmc2v.datasets.feature_text_dataset import feature_files, save_features
+from mmc2v.datasets.feature_text_dataset import MAX_CHANNELS, feature_files, save_features
 from mmc2v.registry import MODELS
 
 from ..tiny import ROOT, full_disk, model_config, random_video, run_config, write_dataset
@@ -82,6 +82,8 @@ def test_damaged_headers_are_named(damage, tmp_path):
 @pytest.mark.parametrize(('content', 'message'), [
     (np.zeros(4), r'float64 of shape \(4,\), expected floats of \(frames, channels\)'),
     (np.zeros((0, 4)), r'shape \(0, 4\)'),
+    (np.zeros((4, 0)), r'shape \(4, 0\)'),
+    (np.zeros((1, MAX_CHANNELS + 1), np.float16), '65537 channels, more than the 65536'),
     (np.zeros((2, 4), np.int64), 'int64'),
     (np.array([[1.0, np.nan]]), 'NaN'),
     (np.array([[{}]]), 'not an .npy file of numbers')])
@@ -101,7 +103,7 @@ def test_missing_features_are_listed(tmp_path):
 def test_wrong_width_is_refused():
     with pytest.raises(ValueError, match='features have 5 channels, in_channels is 4'):
         MODELS.build(dict(type='mmc2v.FeatureProjection', in_channels=4, embed_dim=8))(
-            torch.zeros(2, 3, 5))
+            torch.zeros(2, 3, 5), torch.ones(2, 3, dtype=torch.bool))
 
 
 def test_extracted_features_are_the_towers_and_train(tmp_path, monkeypatch):
@@ -127,7 +129,8 @@ def test_extracted_features_are_the_towers_and_train(tmp_path, monkeypatch):
     inputs = model.data_preprocessor(dict(inputs={
         key: [value] for key, value in item['inputs'].items()}))['inputs']
     with torch.no_grad():
-        expected = model.backbone(inputs['frames'])[0][inputs['frame_mask'][0]]
+        frame_mask = inputs['frame_mask']
+        expected = model.backbone(inputs['frames'], frame_mask)[0][frame_mask]
     torch.testing.assert_close(torch.from_numpy(np.load(out / '2.npy')), expected,
                                atol=1e-5, rtol=1e-4)
 

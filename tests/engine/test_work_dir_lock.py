@@ -9,6 +9,7 @@ import torch.distributed as dist
 from mmengine.runner import Runner
 
 from mmc2v.engine import work_dir_lock
+from mmc2v.engine.launch import leave_process_group
 from mmc2v.engine.main_process import on_main_process
 from mmc2v.engine.work_dir_lock import lock_work_dir, unlock_work_dir
 
@@ -59,6 +60,12 @@ def test_a_second_run_is_refused_and_a_dead_holder_is_taken_over(holder, tmp_pat
     assert str(tmp_path / 'work') not in work_dir_lock._held
 
 
+def test_a_run_that_is_alive_is_not_waited_for(holder, tmp_path, monkeypatch):
+    monkeypatch.setattr(work_dir_lock.time, 'sleep', None)  # a call would be an error
+    with pytest.raises(ValueError, match=f'process {holder.pid} on'):
+        lock_work_dir(str(tmp_path / 'work'))
+
+
 def test_a_process_whose_run_failed_trains_again(tmp_path):
     write_dataset(tmp_path / 'data', num_videos=5)
     with pytest.raises(ValueError, match='no batch'):
@@ -91,7 +98,7 @@ def lock_worker(rank, world_size, folder):
     dist.barrier()
     on_main_process(lock_work_dir, f'{folder}/work')
     assert len(work_dir_lock._held) == (rank == 0)
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 def test_many_ranks_take_one_lock_or_all_are_refused(tmp_path):

@@ -1,7 +1,7 @@
 """Disturb training in every way, resume it, and compare with a run that nobody disturbed.
 
-    python -m tests.tools.kill_and_resume [--kills 60] [--workers 8] [--ranks 2] [--full-disks 16]
-        [--second-runs 8]
+    python -m tests.tools.kill_and_resume [--kills 20] [--workers 8] [--full-disks 16]
+        [--second-runs 8] [--ranks 2]
 
 Half of the kills come at any moment of a run, half while a checkpoint is being written. Then the
 workers of loaders are killed, one of two ranks, files cannot grow as on a full disk, and a second
@@ -43,7 +43,6 @@ class Trials:
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.folder, self.rng, self.count = folder, rng, 0
-        self.kills = self.while_writing = 0
         register_all_modules()  # once, and not in every fork
         write_dataset(folder / 'data')
         config = run_config(folder / 'data', folder / 'unused', epochs=EPOCHS, log_level='ERROR')
@@ -78,15 +77,10 @@ class Trials:
             any(work_dir.glob('*.pth.*.partial')) if in_write else time.time() > limit))
         if in_write:
             time.sleep(self.rng.uniform(0, 0.03))
-        os.kill(run.pid, signal.SIGKILL)  # one that has ended is not waited for yet
+        os.kill(run.pid, signal.SIGKILL)  # without effect on one that has ended
         code, output = run.end()
-        if code == -signal.SIGKILL:
-            self.kills += 1
-            self.while_writing += any(work_dir.glob('*.partial'))
-        return code or 0 if code in (0, -signal.SIGKILL) else self._fail(output)
-
-    def _fail(self, output: str) -> int:
-        raise AssertionError(f'a run that nobody disturbed failed: {output[-3000:]}')
+        assert code in (0, -signal.SIGKILL), output
+        return code
 
     def kill(self) -> list[str]:
         """Kill a run again and again."""
