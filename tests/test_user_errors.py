@@ -1,6 +1,7 @@
 """What a user did wrong is one line; faults of the program keep their traceback."""
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,8 +75,7 @@ class Killed(Dataset):
 def test_a_killed_worker_of_a_loader_is_one_line():
     message = user_message(caught(lambda: list(DataLoader(Killed(), num_workers=1))))
     assert message.startswith('DataLoader worker (pid')
-    assert 'killed by signal: Killed' in message
-    assert 'lower num_workers' in message
+    assert re.search(r'(killed by signal: Killed|exited unexpectedly)\. .* lower num_', message)
 
 
 def test_a_full_disk_names_what_others_write(tmp_path, monkeypatch, capsys):

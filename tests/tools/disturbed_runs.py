@@ -83,7 +83,7 @@ class ForkedRun:
             try:
                 os.dup2(write_end, 1)
                 os.dup2(write_end, 2)
-                sys.stdout, sys.stderr = (open(number, 'w', buffering=1, closefd=False)
+                sys.stdout, sys.stderr = (os.fdopen(number, 'w', buffering=1, closefd=False)
                                           for number in (1, 2))
                 torch.set_num_threads(1)
                 sys.argv = ['train.py', str(config), '--work-dir', str(work_dir), '--resume',

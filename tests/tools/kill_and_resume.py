@@ -29,7 +29,6 @@ from mmc2v.engine.work_dir_lock import HOLDER
 from ..tiny import run_config, write_dataset
 from .disturbed_runs import ForkedRun, LaunchedRun, different, outcome, wait_until
 
-EPOCHS = 5
 WORKERS = ('train_dataloader.num_workers=2', 'val_dataloader.num_workers=1')
 
 
@@ -39,13 +38,14 @@ class Trials:
     Args:
         folder (Path): For data, config and work dirs.
         rng (random.Random): Chooses moments and sizes.
+        epochs (int): Of a run.
     """
 
-    def __init__(self, folder: Path, rng: random.Random) -> None:
-        self.folder, self.rng, self.count = folder, rng, 0
+    def __init__(self, folder: Path, rng: random.Random, epochs: int) -> None:
+        self.folder, self.rng, self.epochs, self.count = folder, rng, epochs, 0
         register_all_modules()  # once, and not in every fork
         write_dataset(folder / 'data')
-        config = run_config(folder / 'data', folder / 'unused', epochs=EPOCHS, log_level='ERROR')
+        config = run_config(folder / 'data', folder / 'unused', epochs=epochs, log_level='ERROR')
         config.default_hooks.checkpoint.max_keep_ckpts = 1
         config.pop('work_dir')
         self.config = folder / 'config.py'
@@ -56,7 +56,7 @@ class Trials:
         begun, work_dir = time.time(), self._new_work_dir()
         code, output = kind(self.config, work_dir).end()
         assert code == 0, output
-        return outcome(work_dir, EPOCHS), time.time() - begun
+        return outcome(work_dir, self.epochs), time.time() - begun
 
     def _new_work_dir(self) -> Path:
         self.count += 1
@@ -67,7 +67,7 @@ class Trials:
         code, output = kind(self.config, work_dir).end()
         if code != 0:
             return [f'{work_dir.name} cannot be resumed: {output[-3000:]}']
-        return different(work_dir, outcome(work_dir, EPOCHS), self.reference)
+        return different(work_dir, outcome(work_dir, self.epochs), self.reference)
 
     def _kill_once(self, work_dir: Path) -> int:
         """Kill a run; return its exit code, as it may have ended before."""
@@ -117,7 +117,7 @@ class Trials:
         is_said = code == 1 and 'Traceback' not in output and re.fullmatch(
             "error: .*File too large.*'.*/.*'", lines[-1])
         if code != 0 and not is_said:
-            problems.append(f'{work_dir.name}, {size} bytes: ended by {code}, said {output[-3000:]}')
+            problems.append(f'{work_dir.name}, {size} bytes: ended by {code}: {output[-3000:]}')
         if set(work_dir.rglob('*.partial')) - partials:
             problems.append(f'{work_dir.name}, {size} bytes: partial files were left')
         after = {path.name: path.stat().st_mtime_ns for path in work_dir.glob('epoch_*.pth')}
@@ -144,14 +144,14 @@ class Trials:
             problems.append(f'{work_dir.name}: refused by {ends[codes.index(1)][1]}')
         if len(list(work_dir.glob('*/*.log'))) != 1:
             problems.append(f'{work_dir.name}: the refused run has a log there')
-        return problems + different(work_dir, outcome(work_dir, EPOCHS), self.reference)
+        return problems + different(work_dir, outcome(work_dir, self.epochs), self.reference)
 
 
 class RankTrials(Trials):
     """Trials with two ranks, by tools/dist_train.sh."""
 
-    def __init__(self, folder: Path, rng: random.Random) -> None:
-        super().__init__(folder, rng)
+    def __init__(self, *args) -> None:
+        super().__init__(*args)
         self.reference, self.seconds = self._undisturbed(LaunchedRun)
 
     def rank(self) -> list[str]:
@@ -170,17 +170,17 @@ class RankTrials(Trials):
         return problems + self._after(work_dir, LaunchedRun)
 
 
-def run(folder: Path, seed: int = 0, **numbers: int) -> dict[str, list[list[str]]]:
+def run(folder: Path, seed: int = 0, epochs: int = 5, **numbers: int) -> dict[str, list[list[str]]]:
     """Do so many trials of each kind, named as methods of :class:`Trials`.
 
     Returns:
         dict[str, list[list[str]]]: What was violated in each trial, by kind.
     """
     rng, found = random.Random(seed), {}
-    trials = Trials(folder / 'one', rng)
+    trials = Trials(folder / 'one', rng, epochs)
     for kind, number in numbers.items():
         if kind == 'rank' and number:
-            trials = RankTrials(folder / 'two', rng)
+            trials = RankTrials(folder / 'two', rng, epochs)
         found[kind] = [getattr(trials, kind)() for _ in tqdm(
             range(number), desc=kind, disable=not sys.stderr.isatty())]
     return found
