@@ -38,8 +38,8 @@ def user_message(error: BaseException) -> Optional[str]:
     if isinstance(error, USER_ERRORS):
         return _without_worker(error, frames) or type(error).__name__
     if isinstance(error, RuntimeError) and _is_of_dead_worker(frames):
-        return (f'{str(error).strip().rstrip(".")}. Where memory ran out, lower num_workers or batch_size of the loader; '
-                'a training goes on with --resume')
+        return (f'{str(error).strip().rstrip(".")}. Where memory ran out, lower num_workers or '
+                'batch_size of the loader; a training goes on with --resume')
     if isinstance(error, (KeyError, TypeError)):
         building = [frame for frame in frames if frame.f_code is build_from_cfg.__code__]
         if building:

@@ -53,7 +53,7 @@ def copied(trained, tmp_path):
 
 def test_nothing_that_disturbs_a_run_loses_anything(tmp_path):
     """`make kill-test` does it more often."""
-    found = kill_and_resume.run(tmp_path, seed=3, epochs=3, kill=1, worker=1, full_disk=1,
+    found = kill_and_resume.run(tmp_path, seed=3, epochs=2, kill=1, worker=1, full_disk=1,
                                 second_run=1)
     assert found == {kind: [[]] for kind in ('kill', 'worker', 'full_disk', 'second_run')}
 

@@ -85,7 +85,7 @@ class Trials:
     def kill(self) -> list[str]:
         """Kill a run again and again."""
         work_dir = self._new_work_dir()
-        for _ in range(3):
+        for _ in range(2):
             if self._kill_once(work_dir) == 0:
                 break
         return self._after(work_dir)
@@ -191,7 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     number = partial(parser.add_argument, type=int)
-    number('--kills', dest='kill', default=20, help='runs killed up to 3 times; default 20')
+    number('--kills', dest='kill', default=20, help='runs killed up to twice; default 20')
     number('--workers', dest='worker', default=8, help='workers killed; default 8')
     number('--full-disks', dest='full_disk', default=16, help='default 16')
     number('--second-runs', dest='second_run', default=8, help='default 8')
