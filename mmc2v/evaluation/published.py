@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-import mmengine
+import yaml
 from mmengine.config import Config
 
 
@@ -59,7 +59,8 @@ def find_published(config: Config) -> Optional[PublishedFigures]:
              if line.endswith('.py') and Path(line).is_file()]
     for file in files:
         metafile = file.with_name('metafile.yml')
-        models = mmengine.load(metafile).get('Models', []) if metafile.is_file() else []
+        content = yaml.safe_load(metafile.read_text('utf-8')) if metafile.is_file() else None
+        models = (content or {}).get('Models', [])
         for model in models:
             if Path(model.get('Config', '')).name != file.name:
                 continue

@@ -208,7 +208,7 @@ def test_pickles_that_run_code_are_refused(tmp_path):
             return (open, (str(tmp_path / 'touched'), 'w'))
 
     (tmp_path / 'a.pkl').write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(ValueError, match=r'a\.pkl.*no part of an array'):
+    with pytest.raises(ValueError, match=r'a\.pkl.*refers to (_io|io)\.open, which is no part'):
         converter()['read'](tmp_path / 'a.pkl', 'TC')
     assert not (tmp_path / 'touched').exists()
     (tmp_path / 'b.pkl').write_bytes(pickle.dumps(np.zeros((2, 3, 4), np.float32)))
