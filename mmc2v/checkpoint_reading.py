@@ -13,7 +13,7 @@ from mmc2v.strict_pickles import StrictUnpickler
 from mmc2v.whole_files import is_archive, refuse_damaged
 
 # How torch's and our unpicklers name what they refuse.
-_REFUSED = re.compile(r'GLOBAL (\S+)|refers to (\S+),|(?:class|function) <?([^\n>]+)')
+_REFUSED = re.compile(r'GLOBAL (\S+)|refers to (\S+),|unsupported class (\S+)|unrecognized function (\S+)')
 
 
 class _StrictPickle:
@@ -68,7 +68,8 @@ def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
             return torch.serialization.load(path, map_location, mmap=mmap and is_archive(path),
                                             **strict)
     except Exception as error:  # whatever the file consists of
-        text = str(error) or type(error).__name__
+        # torch puts advice before it that would run the file
+        text = str(error).split('WeightsUnpickler error:')[-1].strip() or type(error).__name__
         refused = _REFUSED.search(text)
         cause: Optional[Exception] = error
         problem = (f"holds {next(filter(None, refused.groups()))}, and only weights and plain "

@@ -223,14 +223,13 @@ def harmless_globals() -> dict[str, Any]:
     """Return what MMEngine's checkpoints name beside weights, by names as pickles write them."""
     import numpy as np
     from mmengine.logging import HistoryBuffer
-    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
     kinds = [HistoryBuffer, np.ndarray, np.dtype,
              *(type(np.dtype(name)) for name in ('bool', 'int32', 'int64', 'uint8', 'float16',
                                                  'float32', 'float64'))]
     return {**{f'{kind.__module__}.{kind.__name__}': kind for kind in kinds},
             'builtins.getattr': _history_buffer_method,
-            **{f'numpy.{core}.multiarray.{function.__name__}': function
-               for function in (multiarray._reconstruct, multiarray.scalar)
+            **{f'numpy.{core}.multiarray.{name}': value.__reduce__()[0]
+               for name, value in (('_reconstruct', np.zeros(1)), ('scalar', np.float64(1)))
                for core in ('core', '_core')}}  # as numpy 1 and numpy 2 write it
 
 

@@ -11,6 +11,7 @@ from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor
 
 from mmc2v.checkpoint_reading import read_checkpoint_file
+from mmc2v.whole_files import is_archive
 
 from .clip_arch import clip_config, is_plain_clip
 from .torchscript_reading import read_torchscript
@@ -105,7 +106,7 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    if not is_archive(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith('constants.pkl') for name in archive.namelist())

@@ -82,7 +82,7 @@ def test_code_in_a_checkpoint_is_not_run(prepared):
     with pytest.raises(ValueError, match=r"hostile\.bin' holds _?io\.open, .*nothing of it was run"):
         run(folder, folder / 'hostile.bin')
     np.savez(folder / 'hostile.npz', a=np.array([Hostile()], dtype=object))
-    with pytest.raises(ValueError, match=r"hostile\.bin' holds _?io\.open, .*nothing of it was run"):
+    with pytest.raises(ValueError, match=r"hostile\.npz' cannot be read as arrays"):
         run(folder, folder / 'hostile.npz')
     assert not (folder / 'was_here').exists()
 
