@@ -4,7 +4,7 @@ import os
 import re
 import tarfile
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import torch
 
@@ -13,7 +13,7 @@ from mmc2v.strict_pickles import StrictUnpickler
 from mmc2v.whole_files import is_archive, refuse_damaged
 
 # How torch's and our unpicklers name what they refuse.
-_REFUSED = re.compile(r'GLOBAL (\S+)|refers to (\S+),|unsupported class (\S+)|unrecognized function (\S+)')
+_REFUSED = re.compile(r'(?:GLOBAL|refers to|unsupported class|unrecognized function) ([^\s,]+)')
 
 
 class _StrictPickle:
@@ -62,32 +62,26 @@ def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
     if not compat.weights_only_serves():
         strict = dict(weights_only=False, pickle_module=_StrictPickle)
     try:
-        problem = _other_format(path)
-        if not problem:
-            # torch.load is what programs replace in order to change its defaults
-            return torch.serialization.load(path, map_location, mmap=mmap and is_archive(path),
-                                            **strict)
+        _refuse_other_formats(path)
+        # torch.load is what programs replace in order to change its defaults
+        return torch.serialization.load(path, map_location, mmap=mmap and is_archive(path),
+                                        **strict)
     except Exception as error:  # whatever the file consists of
         # torch puts advice before it that would run the file
         text = str(error).split('WeightsUnpickler error:')[-1].strip() or type(error).__name__
         refused = _REFUSED.search(text)
-        cause: Optional[Exception] = error
-        problem = (f"holds {next(filter(None, refused.groups()))}, and only weights and plain "
-                   'values are read; nothing of it was run. Whoever made it can save it again by '
-                   'torch.save(model.state_dict(), FILE)' if refused else
-                   f'cannot be read as a checkpoint: {text.splitlines()[0]}')
-    else:
-        cause = None
-    raise ValueError(f"'{path}' {problem}") from cause
+        raise ValueError(f"'{path}' " + (
+            f'holds {refused[1]}, and only weights and plain values are read; nothing of it was '
+            'run. Whoever made it can save it again by torch.save(model.state_dict(), FILE)'
+            if refused else f'cannot be read as a checkpoint: {text.splitlines()[0]}')) from error
 
 
-def _other_format(path: str) -> Optional[str]:
-    """Name a format that torch would read in ways that can write files; none of others."""
+def _refuse_other_formats(path: str) -> None:
+    """Refuse what torch may read in ways that write files."""
     if is_archive(path):
         if 'constants.pkl' in torch._C.PyTorchFileReader(path).get_all_records():
-            return ('is a TorchScript program, which is not run. Whoever made it can save its '
-                    'state_dict() by torch.save')
+            raise ValueError('it is a TorchScript program, which is not run. Whoever made it can '
+                             'save its state_dict() by torch.save')
     elif tarfile.is_tarfile(path):
-        return ('is a tar archive, which torch wrote before 0.4. Whoever made it can save it again '
-                'by a newer torch')
-    return None
+        raise ValueError('it is a tar archive, as torch wrote before 0.4. Whoever made it can '
+                         'save it again by a newer torch')

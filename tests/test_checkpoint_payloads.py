@@ -70,7 +70,8 @@ def by_address(prefix):
             for function in ('get_torchvision_models', 'get_mmcls_models', 'get_external_models'):
                 patch.setattr(mmengine_checkpoint, function,
                               lambda: {'model': f'https://example.org/{name}', 'local': path})
-            patch.setattr(checkpoint_schemes, 'get_file_backend', lambda *args, **kwargs: Store(path))
+            patch.setattr(checkpoint_schemes, 'get_file_backend',
+                          lambda *args, **kwargs: Store(path))
             load_checkpoint(torch.nn.Linear(2, 2), f'{prefix}{name}' if prefix[:4] == 'http'
                             else prefix)
     return load
@@ -88,9 +89,8 @@ class Store:
 
 
 def by_runner(path):
-    runner = Runner(model=Model(), work_dir=os.path.dirname(path), experiment_name=path.replace('/', '_'),
-                    log_level='ERROR')
-    runner.load_checkpoint(path)
+    Runner(model=Model(), work_dir=os.path.dirname(path), log_level='ERROR',
+           experiment_name=path.replace('/', '_')).load_checkpoint(path)
 
 
 def by_publishing(path):
@@ -135,7 +135,7 @@ def execution(request, monkeypatch):
 
 def problem(way, path):
     """Return in what words a file is refused."""
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match='epoch_1.pth') as error:
         WAYS[way](str(path))
     return str(error.value)
 
@@ -191,7 +191,7 @@ def test_programs_and_tar_archives_are_not_run_either(way, execution, tmp_path):
     archive.parent.mkdir()
     with tarfile.open(archive, 'w') as tar:
         tar.add(program, 'storages')
-    assert 'epoch_1.pth' in problem(way, program)
+    problem(way, program)
     assert not marker.exists()
     assert 'tar archive' in problem(way, archive)
     torch.jit.load(str(program))
@@ -215,7 +215,8 @@ def test_what_mmengine_puts_into_checkpoints_is_read(execution, tmp_path):
         torch.save(content, path, _use_new_zipfile_serialization=new_format)
         loaded = load_checkpoint(torch.nn.Linear(2, 2), str(path))
         assert loaded['log'].mean() == 1.5
-        assert (loaded['best'], loaded['table'].tolist(), loaded['raw']) == (0.5, [0, 1, 2], b'\xff')
+        assert (loaded['best'], loaded['raw']) == (0.5, b'\xff')
+        assert loaded['table'].tolist() == [0, 1, 2]
         # MMEngine would run the config when it resumes
         assert loaded['meta'] == dict(epoch=3)
         assert read_checkpoint_file(path, mmap=True)['meta']['epoch'] == 3
