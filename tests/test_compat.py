@@ -35,12 +35,14 @@ def test_import_alone_makes_everything_work():
         import mmaction.models, open_clip, torch
         from mmengine.config import Config
         from mmengine.logging import HistoryBuffer
+        from mmengine.runner.checkpoint import CheckpointLoader
         from mmengine.utils import is_installed
         stream = io.BytesIO()
         torch.save(dict(a=HistoryBuffer([1.5], [1])), stream)
         stream.seek(0)
         print(torch.load(stream)['a'].mean(), is_installed('mmaction2'), is_installed('nowhere'))
-        """)[-3:] == ['1.5', 'True', 'False']
+        print(CheckpointLoader._get_checkpoint_loader('epoch_1.pth').__module__)
+        """)[-4:] == ['1.5', 'True', 'False', 'mmc2v.checkpoint_schemes']
 
 
 @pytest.mark.parametrize(('missing', 'named'), [
