@@ -1,8 +1,8 @@
-"""Embed videos and sentences from Python.
+"""Encode videos and sentences from Python.
 
 Example:
     >>> model = init_model('configs/clip2video_msrvtt.py', 'msrvtt.pth')
-    >>> embed_texts(model, ['a dog runs']) @ embed_videos(model, ['dog.mp4', 'cat.mp4']).T
+    >>> encode_texts(model, ['a dog runs']) @ encode_videos(model, ['dog.mp4', 'cat.mp4']).T
 """
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,8 +120,8 @@ def _refuse_no_list(name: str, values: Sequence[str]) -> None:
 
 
 @torch.inference_mode()
-def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -> Tensor:
-    """Embed video files.
+def encode_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -> Tensor:
+    """Encode video files.
 
     Args:
         model (nn.Module): From :func:`init_model`.
@@ -147,9 +147,9 @@ def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -
 
 
 @torch.inference_mode()
-def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256,
+def encode_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256,
                 title: str = '') -> Tensor:
-    """Embed sentences.
+    """Encode sentences.
 
     Args:
         model (nn.Module): From :func:`init_model`.
@@ -169,3 +169,6 @@ def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 25
     inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
     return embed_by_length(lambda tokens: model.encode_text(tokens).cpu(), inputs['tokens'],
                            getattr(model.data_preprocessor, 'pad_token', 0), batch_size, title)
+
+
+embed_videos, embed_texts = encode_videos, encode_texts  # their names before

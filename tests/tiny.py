@@ -1,7 +1,7 @@
 """Small models, videos and data sets that tests share."""
+import faulthandler
 import json
 import resource
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,12 +135,13 @@ def run_config(data, work_dir, workers=0, epochs=2, **kwargs):
     return config
 
 
-def spawn(worker, world_size, *args, limit=600):
-    """Run worker(rank, world_size, *args) in processes; one that hangs is a failure."""
-    context = mp.spawn(worker, (world_size, *args), world_size, join=False)
-    end = time.time() + limit
-    while not context.join(timeout=1):
-        if time.time() > end:
-            for process in context.processes:
-                process.kill()
-            raise AssertionError(f'{worker.__name__} did not end within {limit} s')
+def spawn(worker, world_size, *args, limit=300):
+    """Run worker(rank, world_size, *args) in processes; one that hangs says where, and fails."""
+    mp.spawn(_watched, (limit, worker, world_size, *args), world_size)
+
+
+def _watched(rank, limit, worker, *args):
+    faulthandler.dump_traceback_later(limit, exit=True)
+    torch.set_num_threads(1)
+    worker(rank, *args)
+    faulthandler.cancel_dump_traceback_later()

@@ -102,7 +102,7 @@ def test_missing_features_are_listed(tmp_path):
 def test_wrong_width_is_refused():
     with pytest.raises(ValueError, match='features have 5 channels, in_channels is 4'):
         MODELS.build(dict(type='mmc2v.FeatureProjection', in_channels=4, embed_dim=8))(
-            torch.zeros(2, 3, 5))
+            torch.zeros(2, 3, 5), torch.ones(2, 3, dtype=torch.bool))
 
 
 def test_extracted_features_are_the_towers_and_train(tmp_path, monkeypatch):
@@ -128,7 +128,8 @@ def test_extracted_features_are_the_towers_and_train(tmp_path, monkeypatch):
     inputs = model.data_preprocessor(dict(inputs={
         key: [value] for key, value in item['inputs'].items()}))['inputs']
     with torch.no_grad():
-        expected = model.backbone(inputs['frames'])[0][inputs['frame_mask'][0]]
+        frame_mask = inputs['frame_mask']
+        expected = model.backbone(inputs['frames'], frame_mask)[0][frame_mask]
     torch.testing.assert_close(torch.from_numpy(np.load(out / '2.npy')), expected,
                                atol=1e-5, rtol=1e-4)
 

@@ -75,10 +75,9 @@ on_one_process = functools.cache(train)
 
 
 def worker(rank, world_size, folder):
-    torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
-    gradient_cache._BUCKET_BYTES = 2 ** 15  # so that there are several
+    gradient_cache._BUCKET_MB = 2 ** -5  # so that there are several
     for name in KINDS:
         for dtype in TOLERANCE:
             for cached in (False, True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmc2v.apis import embed_texts, init_model
+from mmc2v.apis import encode_texts, init_model
 from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import MODELS
 
@@ -60,7 +60,7 @@ def test_conversion_evaluation_and_training(folder):
     model = init_model(config, str(ours))
     dump = RetrievalEmbeddings.load(folder / 'dump.npz')
     assert dump.text.shape == (3, 1024)
-    torch.testing.assert_close(embed_texts(model, dump.captions.tolist()),
+    torch.testing.assert_close(encode_texts(model, dump.captions.tolist()),
                                torch.from_numpy(dump.text), atol=1e-5, rtol=0)
     del model
     # a step at learning rate 0 leaves what was loaded, so validation measures the checkpoint

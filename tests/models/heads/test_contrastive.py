@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mmc2v.engine.launch import leave_process_group
 from mmc2v.models import gather_pairs, symmetric_cross_entropy
 
-from ..tiny import batch, build_model, combinations, spawn
+from ...tiny import batch, build_model, combinations, spawn
 
 
 def test_symmetric_cross_entropy_by_hand():
@@ -25,7 +25,6 @@ def test_one_process_gathers_nothing():
 
 
 def start(rank, world_size, folder):
-    torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
 

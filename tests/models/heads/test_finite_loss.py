@@ -1,13 +1,12 @@
 """A loss that is no number stops every rank before backward, by name."""
 import pytest
-import torch
 import torch.distributed as dist
 from mmaction.structures import ActionDataSample
 from torch.nn.parallel import DistributedDataParallel
 
 from mmc2v.engine.launch import leave_process_group
 
-from ..tiny import batch, build_model, spawn
+from ...tiny import batch, build_model, spawn
 
 
 def samples(first=0, num=4):
@@ -45,7 +44,6 @@ def test_the_whole_batch_is_named_where_embeddings_are_finite():
 
 
 def worker(rank, world_size, folder):
-    torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
     model = DistributedDataParallel(build_model().train())
