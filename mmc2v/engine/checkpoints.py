@@ -15,7 +15,7 @@ from mmengine.runner import (
 )
 
 from mmc2v.registry import HOOKS
-from mmc2v.whole_files import refuse_damaged, remove_partials, write_whole
+from mmc2v.whole_files import remove_partials, write_whole
 
 from .checkpoint_files import find_whole_checkpoint, problem_of_checkpoint
 from .checkpoint_fit import refuse_unfitting
@@ -41,7 +41,7 @@ class AtomicCheckpointHook(CheckpointHook):
     resumed run ends with the same best and last files and figures.
 
     The work dir is locked while a run trains in it. What a resumed checkpoint says of other files
-    is taken for names in this run's folder, never for paths, and none of it is run.
+    is taken for names in this run's folder, never for paths.
 
     Args:
         **kwargs: As :class:`mmengine.hooks.CheckpointHook` has them. With ``backend_args``,
@@ -71,8 +71,6 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         if runner._resume:
             self._resume_from_whole(runner)
-        elif runner._load_from is not None:
-            refuse_damaged(runner._load_from)
         if runner._load_from is not None:
             refuse_unfitting(runner._load_from, bare_model(runner), is_exact=runner._resume)
 
@@ -117,10 +115,6 @@ class AtomicCheckpointHook(CheckpointHook):
         if problem:
             raise ValueError(f"cannot resume from '{given}': {problem}")
         return given
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Drop the config of a checkpoint, which MMEngine would run as Python when it resumes."""
-        checkpoint.get('meta', {}).pop('config', None)
 
     def before_train(self, runner: Runner) -> None:
         """Take up the state of a resumed run, and do the validation that it lacks."""

@@ -375,11 +375,11 @@ def test_malformed_files_are_named_with_their_row(case, run, tmp_path):
 def test_a_hostile_pickle_does_nothing(run, tmp_path):
     target = tmp_path / 'executed'
     folder = write(tmp_path / 'in', {**msvd(), 'raw-captions.pkl': bomb(target)})
-    with pytest.raises(SystemExit, match=r'refers to .*open.*nothing of it was executed'):
+    with pytest.raises(SystemExit, match=r'refers to .*open.*nothing of it was run'):
         run('msvd', folder, tmp_path / 'out')
     assert not target.exists()
     factory = pickle.dumps(collections.defaultdict(os.getcwd))
-    with pytest.raises(SystemExit, match=r'refers to .*nothing of it was executed'):
+    with pytest.raises(SystemExit, match=r'refers to .*nothing of it was run'):
         run('msvd', write(folder, {'raw-captions.pkl': factory}), tmp_path / 'out')
     pickle.loads(bomb(target))
     assert target.exists()  # it would have
