@@ -9,11 +9,12 @@ from .optim_wrapper import AutocastOptimWrapper, RetrievalOptimWrapperConstructo
 from .query_bank import QueryBankHook
 from .retrieval_picture import RetrievalPictureHook
 from .split_overlap import SplitOverlapHook
+from .warmup_cosine import WarmupCosineLR
 
 __all__ = [
     'AtomicCheckpointHook', 'AutocastOptimWrapper', 'BestAndLastHook', 'ContrastiveBatchHook',
     'EpochRandomnessHook', 'EvaluationProgressHook', 'GradientCacheIterTrainLoop',
     'GradientCacheTrainLoop', 'LoaderShareHook', 'QueryBankHook',
     'RetrievalOptimWrapperConstructor', 'RetrievalPictureHook', 'SplitOverlapHook',
-    'UndecodableVideosHook',
+    'UndecodableVideosHook', 'WarmupCosineLR',
 ]
