@@ -14,7 +14,9 @@ from mmc2v.registry import HOOKS
 def wrapped_datasets(dataset: Dataset) -> Iterator[Dataset]:
     """Yield a data set and everything that it wraps."""
     yield dataset
-    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
+    held = getattr(dataset, '__dict__', {})  # some answer for what they wrap
+    # MMEngine's num_batch_per_epoch wraps in _dataset
+    for inner in [held.get('dataset'), held.get('_dataset'), *held.get('datasets', [])]:
         if inner is not None:
             yield from wrapped_datasets(inner)
 
