@@ -88,10 +88,10 @@ def test_newer_mmcv_is_let_through(version, mended, tmp_path):
 
 def test_own_configs_are_found_by_name(tmp_path):
     (tmp_path / 'mine.py').write_text(
-        "_base_ = 'mmc2v::clip2video_msrvtt.py'\nmax_epochs = 3\n")
+        "_base_ = 'mmc2v::clip2video_msrvtt.py'\ntrain_cfg = dict(max_epochs=3)\n")
     config = Config.fromfile(tmp_path / 'mine.py')
-    assert (config.max_epochs, config.model.type) == (3, 'mmc2v.CLIP2Video')
-    assert get_config('mmc2v::clip2video_msrvtt.py').max_epochs == 5
+    assert (config.train_cfg.max_epochs, config.model.type) == (3, 'mmc2v.CLIP2Video')
+    assert get_config('mmc2v::clip2video_msrvtt.py').train_cfg.max_epochs == 5
     assert Config.fromfile(config_file('mmc2v::ablation/mean.py')).model.neck.type \
         == 'mmc2v.MeanPooling'
     with pytest.raises(FileNotFoundError, match=r'clip2vdeo.*there are .*clip2video_msrvtt\.py'):

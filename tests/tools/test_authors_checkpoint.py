@@ -77,7 +77,7 @@ def run_training(folder, checkpoint):
     """Train from load_from, then test by the same config."""
     small = folder / 'small.py'
     config = Config.fromfile(CONFIG)
-    config.param_scheduler = []  # warm-up of a tenth of one iteration is none
+    config.param_scheduler = []
     config.merge_from_dict({
         'optim_wrapper.optimizer.lr': 0.0,
         'load_from': str(checkpoint), 'train_cfg.max_epochs': 1,
