@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 
 import pytest
@@ -13,7 +12,8 @@ from mmc2v.preparation import Conversion, videos
 from mmc2v.preparation.videos import find_videos
 
 from ..models import golden
-from ..tiny import ROOT, full_disk, random_video
+from ..processes import run_script
+from ..tiny import full_disk, random_video
 
 CAPTION = 'a man is playing the "guitar", loudly'
 
@@ -413,13 +413,11 @@ def test_shared_ids_are_reported(run, tmp_path):
 
 def test_the_script_itself(tmp_path):
     write(tmp_path / 'in', lsmdc())
-    done = subprocess.run(
-        [sys.executable, 'tools/dataset_converters/lsmdc.py', '--annotations', tmp_path / 'in',
-         '--out', tmp_path / 'out'], cwd=ROOT, capture_output=True, text=True, check=True)
+    script = 'tools/dataset_converters/lsmdc.py'
+    done = run_script(script, '--annotations', tmp_path / 'in', '--out', tmp_path / 'out')
+    assert done.returncode == 0
     assert 'LSMDC, protocol 1k' in done.stdout
-    failed = subprocess.run(
-        [sys.executable, 'tools/dataset_converters/lsmdc.py', '--annotations', tmp_path,
-         '--out', tmp_path / 'out'], cwd=ROOT, capture_output=True, text=True, check=False)
+    failed = run_script(script, '--annotations', tmp_path, '--out', tmp_path / 'out')
     assert failed.returncode == 1
     assert failed.stderr.startswith('error: ')
     assert 'Traceback' not in failed.stderr
