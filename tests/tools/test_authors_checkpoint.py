@@ -1,8 +1,6 @@
 """A checkpoint in the authors' format at its real size: converted, trained from, evaluated."""
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,6 +11,7 @@ from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import MODELS
 
 from ..models import golden
+from ..processes import run_script
 from ..tiny import ROOT, random_video
 
 CONFIG = ROOT / 'configs' / 'clip2video_msrvtt.py'
@@ -43,9 +42,7 @@ def run(folder, *args):
     data = [f'{kind}_dataloader.{key}' for kind in ('train', 'val', 'test') for key in (
         f'dataset.data_root={folder}', f'dataset.ann_file={"train" if kind == "train" else "test"}'
         '.json', 'batch_size=2', 'num_workers=0', 'persistent_workers=False')]
-    done = subprocess.run([sys.executable, *map(str, args), '--cfg-options',
-                           'model.pretrained=None', *data],
-                          cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_script(*args, '--cfg-options', 'model.pretrained=None', *data)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout + done.stderr
 
@@ -77,7 +74,7 @@ def run_training(folder, checkpoint):
     """Train from load_from, then test by the same config."""
     small = folder / 'small.py'
     config = Config.fromfile(CONFIG)
-    config.param_scheduler = []  # warm-up of a tenth of one iteration is none
+    config.param_scheduler = []
     config.merge_from_dict({
         'optim_wrapper.optimizer.lr': 0.0,
         'load_from': str(checkpoint), 'train_cfg.max_epochs': 1,

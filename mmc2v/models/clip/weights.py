@@ -10,7 +10,11 @@ from filelock import FileLock
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor, nn
 
+from mmc2v.checkpoint_reading import read_checkpoint_file
+from mmc2v.whole_files import is_archive
+
 from .architecture import clip_config, is_plain_clip
+from .torchscript import read_torchscript
 
 # Scalars that OpenAI's archives hold beside the weights.
 _OPENAI_SCALARS = ('input_resolution', 'context_length', 'vocab_size')
@@ -82,9 +86,9 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
             from safetensors.torch import load_file
             state: Mapping = load_file(path)
         elif _is_torchscript(path):
-            state = torch.jit.load(path, map_location='cpu').state_dict()
+            state = read_torchscript(path)
         else:
-            state = torch.load(path, map_location='cpu', weights_only=True)
+            state = read_checkpoint_file(path, map_location='cpu')
     except Exception as error:
         raise ValueError(f'{path} cannot be read as CLIP weights ({type(error).__name__}: '
                          f'{str(error).splitlines()[0] if str(error) else error}). Expected are a '
@@ -102,7 +106,7 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    if not is_archive(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith('constants.pkl') for name in archive.namelist())

@@ -6,7 +6,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmc2v.engine.launch import leave_process_group
 
-from ...tiny import batch, build_model, spawn
+from ...processes import run_ranks
+from ...tiny import batch, build_model
 
 
 def samples(first=0, num=4):
@@ -61,7 +62,7 @@ def worker(rank, world_size, folder):
 
 
 def test_all_ranks_stop_with_the_same_message(tmp_path):
-    spawn(worker, 2, str(tmp_path))
+    run_ranks(worker, 2, str(tmp_path))
     messages = [(tmp_path / str(rank)).read_text() for rank in range(2)]
     assert messages[0] == messages[1]
     assert 'video 13.mp4. ' in messages[0]
