@@ -224,6 +224,10 @@ def test_pickles_that_run_code_are_refused(tmp_path):
     (tmp_path / 'c.pkl').write_bytes(pickle.dumps(Archived()))
     with pytest.raises(ValueError, match=r'c\.pkl.*a tensor in it is an archive'):
         converter()['read'](tmp_path / 'c.pkl', 'TC')
+    made = (b'\x80\x02cnumpy\nndarray\n(J' + (10 ** 8).to_bytes(4, 'little') + b'K\x01\x86tR.')
+    (tmp_path / 'd.pkl').write_bytes(made)
+    with pytest.raises(ValueError, match=r'd\.pkl.*names 100000000 numbers and does not hold'):
+        converter()['read'](tmp_path / 'd.pkl', 'TC')
     (tmp_path / 'b.pkl').write_bytes(pickle.dumps(np.zeros((2, 3, 4), np.float32)))
     with pytest.raises(ValueError, match=r'\(2, 3, 4\), expected two sides'):
         converter()['read'](tmp_path / 'b.pkl', 'TC')
