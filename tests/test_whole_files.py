@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from mmc2v.models.parts import load_pretrained
-from mmc2v.whole_files import open_whole, refuse_damaged, remove_partials, write_whole
+from mmc2v.whole_files import (
+    make_whole_folder,
+    open_whole,
+    refuse_damaged,
+    remove_partials,
+    write_whole,
+)
+
+from .tiny import full_disk
 
 
 def flip(path):
@@ -26,6 +34,18 @@ def test_a_file_is_old_or_new_and_never_between(tmp_path, monkeypatch):
     write_whole(path, b'new content')
     assert path.read_bytes() == b'new content'
     assert os.listdir(path.parent) == ['file']
+
+
+def test_a_folder_is_old_or_new_and_never_between(tmp_path):
+    folder = tmp_path / 'set'
+    with make_whole_folder(folder) as made:
+        (made / 'old').touch()
+    with full_disk(), pytest.raises(OSError, match="set'"), make_whole_folder(folder) as made:
+        (made / 'new').write_bytes(bytes(301))
+    assert [path.name for path in tmp_path.rglob('*')] == ['set', 'old']
+    with make_whole_folder(folder) as made:
+        (made / 'new').touch()
+    assert [path.name for path in tmp_path.rglob('*')] == ['set', 'new']
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path):

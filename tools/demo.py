@@ -81,13 +81,15 @@ def main() -> None:
     missing = [config for config in args.configs if not Path(config).is_file()]
     if missing:
         raise FileNotFoundError(f"the config '{missing[0]}' is not a file")
+    from mmc2v.whole_files import write_whole
+
     start = time.time()
     seconds = {'data': run('dataset_converters/make_moving_shapes.py')}
     results = {Path(config).stem: train_and_test(config, args.out, seconds)
                for config in args.configs}
     seconds['total'] = round(time.time() - start, 1)
-    (args.out / 'results.json').write_text(
-        json.dumps(dict(results, seconds=seconds), indent=1) + '\n')
+    write_whole(args.out / 'results.json',
+                f'{json.dumps(dict(results, seconds=seconds), indent=1)}\n'.encode())
     print('\n'.join(summary(results, args.out)))
 
 

@@ -15,6 +15,9 @@ from mmc2v.whole_files import open_whole
 from .transforms import VideoDecodeError
 from .video_text_dataset import VideoTextDataset
 
+# Beyond every backbone: a file may hold holes, take no room on the disk and all of the memory.
+MAX_CHANNELS = 65536
+
 
 def feature_files(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """Return the file of each video's features, ``cats/1.npy`` for ``cats/1.mp4``.
@@ -85,7 +88,8 @@ class LoadFeatures(BaseTransform):
         """Read the features of one video.
 
         Raises:
-            VideoDecodeError: If the file is not an array of (T, C) finite floats.
+            VideoDecodeError: If the file is not an array of (T, C) finite floats, C up to
+                :data:`MAX_CHANNELS`.
         """
         path = results['filename']
         try:
@@ -94,9 +98,12 @@ class LoadFeatures(BaseTransform):
             raise VideoDecodeError(path, f'not an .npy file of numbers: {error}') from error
         if not isinstance(features, np.ndarray):  # an archive of arrays
             raise VideoDecodeError(path, 'not an .npy file of numbers, but an .npz archive')
-        if features.ndim != 2 or not len(features) or features.dtype.kind != 'f':
+        if features.ndim != 2 or not features.size or features.dtype.kind != 'f':
             raise VideoDecodeError(path, f'holds {features.dtype} of shape {features.shape}, '
                                    'expected floats of (frames, channels)')
+        if features.shape[1] > MAX_CHANNELS:
+            raise VideoDecodeError(path, f'holds {features.shape[1]} channels, more than the '
+                                   f'{MAX_CHANNELS} that are read')
         if len(features) > self.num_frames:
             chosen = np.linspace(0, len(features) - 1, self.num_frames, dtype=int)
             features = features[chosen]

@@ -3,7 +3,6 @@
 F frames of S x S pixels.
 """
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import NamedTuple, Optional, Protocol
 import av
 import numpy as np
 from tqdm import tqdm
+
+from mmc2v.whole_files import make_whole_folder
 
 COLORS = {'red': (220, 40, 40), 'green': (40, 180, 60), 'blue': (50, 80, 230),
           'yellow': (240, 220, 50), 'purple': (160, 60, 190), 'white': (250, 250, 250),
@@ -173,13 +174,10 @@ def write_shapes(folder: Path, spec: ShapeSpec, overwrite: bool = False) -> bool
     if found is not None and not overwrite:
         raise ValueError(f"'{folder}' holds other {title}, made with {found}; choose another "
                          'folder, or replace them with --overwrite')
-    partial = folder.with_name(folder.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    for split in ('train', 'test'):
-        _write_split(partial, split, spec)
-    (partial / marker.name).write_text(json.dumps(record))
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with make_whole_folder(folder) as made:
+        for split in ('train', 'test'):
+            _write_split(made, split, spec)
+        (made / marker.name).write_text(json.dumps(record))
     return True
 
 

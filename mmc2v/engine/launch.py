@@ -16,7 +16,9 @@ from mmc2v.installed import config_file
 
 from .evaluation_progress import EvaluationProgressHook
 from .loader_settings import fit_loaders
+from .main_process import on_main_process
 from .quiet_runner import QuietRunner
+from .work_dir_lock import lock_work_dir
 
 
 def load_config(args: argparse.Namespace, needs: Sequence[str]) -> Config:
@@ -62,6 +64,22 @@ def start_processes(config: Config) -> None:
                    find_unused_parameters=config.get('find_unused_parameters', False))
     config.model_wrapper_cfg = dict({**wrapper, **(config.get('model_wrapper_cfg') or {})},
                                     device_ids=None)
+
+
+def lock_early(config: Config) -> None:
+    """Lock the work dir before the runner writes there, where processes can agree already.
+
+    Two runs that start in one second would write into one log file. Where MMEngine is the one to
+    start the process group, on GPUs, AtomicCheckpointHook locks, a moment later.
+
+    Args:
+        config (Config): With ``launcher`` and ``work_dir``.
+
+    Raises:
+        ValueError: If another run holds it.
+    """
+    if config.launcher == 'none' or is_distributed():
+        on_main_process(lock_work_dir, config.work_dir)
 
 
 def end_processes(runner: Runner) -> None:

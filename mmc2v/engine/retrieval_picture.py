@@ -7,11 +7,11 @@ import numpy as np
 from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.utils import mkdir_or_exist
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mmc2v.registry import HOOKS
+from mmc2v.whole_files import open_whole
 
 from .picture_text import font, shorten, wrap
 
@@ -81,9 +81,9 @@ class RetrievalPictureHook(Hook):
         chosen = np.linspace(0, len(items) - 1, min(self.num_queries, len(items)), dtype=int)
         panels = [_panel(items[own]['captions'][0], len(items), self._rows(
             video @ items[own]['text'][0], own, names, dataset)) for own in chosen]
-        mkdir_or_exist(self.out_dir)
         path = osp.join(self.out_dir, 'retrieval.png')
-        _stack(panels, columns=2).save(path)
+        with open_whole(path) as file:
+            _stack(panels, columns=2).save(file, 'png')
         runner.logger.info(f'queries and their best videos are drawn in {path}')
 
     def _rows(self, scores: np.ndarray, own: int, names: list[str], dataset) -> list[_Row]:

@@ -2,6 +2,7 @@
 import json
 import os
 import socket
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -32,12 +33,18 @@ def lock_work_dir(folder: str) -> None:
         return
     os.makedirs(place, exist_ok=True)
     lock = FileLock(os.path.join(place, LOCK))
-    try:
-        lock.acquire(timeout=_WAIT_SECONDS)
-    except Timeout:
-        raise ValueError(
-            f"another run writes into '{folder}': {_holder(place)}. Wait for its end, end it, or "
-            'give another work dir') from None
+    end = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            lock.acquire(blocking=False)
+            break
+        except Timeout:
+            holder = _read_holder(place)
+            if _is_alive(holder) or time.monotonic() > end:
+                raise ValueError(
+                    f"another run writes into '{folder}': {_describe(holder)}. Wait for its end, "
+                    'end it, or give another work dir') from None
+        time.sleep(0.05)
     _held[place] = lock
     write_whole(Path(place, HOLDER), json.dumps(dict(
         host=socket.gethostname(), process=os.getpid(),
@@ -56,10 +63,27 @@ def unlock_work_dir(folder: str) -> None:
         lock.release()
 
 
-def _holder(place: str) -> str:
-    """Say who holds the lock of a folder."""
+def _read_holder(place: str) -> dict:
+    """Return who holds the lock of a folder; nothing where that is not known."""
     try:
         holder = json.loads(Path(place, HOLDER).read_bytes())
-        return f"process {holder['process']} on {holder['host']}, since {holder['since']}"
+        return {key: holder[key] for key in ('host', 'process', 'since')}
     except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
+        return {}
+
+
+def _is_alive(holder: dict) -> bool:
+    """Whether a holder is known to run on this machine, so that waiting would be in vain."""
+    if holder.get('host') != socket.gethostname():
+        return False
+    try:
+        state = Path(f"/proc/{holder['process']}/stat").read_text().rpartition(')')[2].split()[0]
+    except (OSError, ValueError):  # it has ended, or this system has no such files
+        return False
+    return state != 'Z'  # killed, and its parent has not asked for it
+
+
+def _describe(holder: dict) -> str:
+    if not holder:
         return 'a process that has not said who it is'
+    return f"process {holder['process']} on {holder['host']}, since {holder['since']}"

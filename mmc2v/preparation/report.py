@@ -49,7 +49,8 @@ def read_counts(path: Path, split: str) -> Optional[ReportedCounts]:
                                counts['listed_videos'], len(counts['missing']))
     except (KeyError, TypeError):
         raise foreign from None
-    if not all(isinstance(number, int) for number in found[1:]):
+    if not all(type(number) is int for number in found[1:]) \
+            or found.videos + found.missing_videos != found.listed_videos:
         raise foreign
     return found
 

@@ -15,7 +15,7 @@ from mmc2v.datasets.moving_shapes import (
 from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.registry import DATASETS
 
-from ..tiny import ROOT
+from ..tiny import ROOT, full_disk
 
 
 @pytest.fixture(scope='module')
@@ -118,6 +118,16 @@ def test_written_once_and_nothing_is_overwritten(data, tmp_path):
     with pytest.raises(ValueError, match='precious.*no data set of moving shapes'):
         write_shapes(tmp_path / 'precious', MovingShapes())
     assert (tmp_path / 'precious' / 'thesis.tex').exists()
+
+
+def test_a_full_disk_leaves_the_old_data_set_and_names_it(tmp_path):
+    small = [MovingShapes(num_train=n, num_test_pairs=1) for n in (1, 2)]
+    write_shapes(tmp_path / 'mine', small[0])
+    with full_disk(), pytest.raises(OSError, match="mine'") as error:
+        write_shapes(tmp_path / 'mine', small[1], overwrite=True)
+    assert error.value.filename == str(tmp_path / 'mine')
+    assert [path.name for path in tmp_path.iterdir()] == ['mine']
+    assert len(read(tmp_path / 'mine', 'train')) == 1
 
 
 def test_wrong_sizes_are_refused():

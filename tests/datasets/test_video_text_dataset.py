@@ -122,6 +122,8 @@ def test_names_are_of_the_folder_whatever_their_form(folder, tmp_path):
     {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': 7}},
     {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': {
         'videos': 1, 'listed_videos': '1', 'missing': []}}},
+    {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': {
+        'videos': 1, 'listed_videos': 0, 'missing': []}}},
     {'splits': {'annotation': {'videos': 1}}}], ids=str)
 def test_a_report_of_something_else_is_passed_over(folder, tmp_path, monkeypatch, report):
     (tmp_path / 'report.json').write_text(json.dumps(report))

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from mmc2v.engine import RetrievalPictureHook
 from mmc2v.engine.picture_text import font, shorten, wrap
 
-from ..tiny import run_config, write_dataset
+from ..tiny import full_disk, run_config, write_dataset
 
 GREEN = (0, 160, 60)
 
@@ -78,6 +78,14 @@ def test_the_picture_of_a_run(tmp_path):
     image = Image.open(tmp_path / 'shown' / 'retrieval.png').convert('RGB')
     assert image.width > 4 * 40  # four frames
     assert greens(image).sum() > 4 * 40 * 2  # a frame of three pixels around them
+
+
+def test_a_full_disk_leaves_the_old_picture_and_names_it(tmp_path, written):
+    image = draw(tmp_path, 'old', [0.1, 0.2, 0.3, 0.9, 0.4])
+    with full_disk(), pytest.raises(OSError, match=r"retrieval\.png'"):
+        draw(tmp_path, 'new', [0.9, 0.2, 0.3, 0.1, 0.4])
+    assert [path.name for path in tmp_path.iterdir()] == ['retrieval.png']
+    assert Image.open(tmp_path / 'retrieval.png').size == image.size
 
 
 def test_names_stand_below_the_videos(tmp_path, written):

@@ -61,6 +61,12 @@ def test_a_second_run_is_refused_and_a_dead_holder_is_taken_over(holder, tmp_pat
     assert str(tmp_path / 'work') not in work_dir_lock._held
 
 
+def test_a_run_that_is_alive_is_not_waited_for(holder, tmp_path, monkeypatch):
+    monkeypatch.setattr(work_dir_lock.time, 'sleep', None)  # a call would be an error
+    with pytest.raises(ValueError, match=f'process {holder.pid} on'):
+        lock_work_dir(str(tmp_path / 'work'))
+
+
 def test_a_process_whose_run_failed_trains_again(tmp_path):
     write_dataset(tmp_path / 'data', num_videos=5)
     with pytest.raises(ValueError, match='no batch'):

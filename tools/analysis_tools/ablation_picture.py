@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 
 from mmc2v.datasets.moving_events import KINDS
+from mmc2v.whole_files import open_whole
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
@@ -55,7 +56,8 @@ def picture(bars: Sequence[Bars], path: Path) -> None:
         ends = np.array([[mean - spread, mean + spread] for mean, spread in values])
         axes.set_ylim(min(0, ends.min() - 2), max(105, ends.max() + 2))
         axes.set_yticks(range(0, 101, 20))
-    figure.savefig(path, dpi=90)
+    with open_whole(path) as file:
+        figure.savefig(file, format='png', dpi=90)
     plt.close(figure)
 
 

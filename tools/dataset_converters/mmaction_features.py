@@ -56,7 +56,9 @@ def read(path: Path, layout: str) -> np.ndarray:
 
     try:
         with open(path, 'rb') as file:
-            content = ArrayUnpickler(file).load()
+            content = np.asarray(ArrayUnpickler(file).load())
+        if content.size > path.stat().st_size:  # an array can be made without its numbers
+            raise ValueError(f'it names {content.size} numbers and does not hold them')
         features = np.asarray(content, dtype=np.float32)
     except Exception as error:  # a damaged pickle raises of many types
         raise ValueError(f"'{path}' is no pickled array: {error}") from error
