@@ -13,12 +13,12 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 
-from mmc2v.datasets.moving_events import MovingEvents
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.evaluation import find_published
 from mmc2v.models.clip.architecture import clip_preprocessing
 from mmc2v.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from mmc2v.synthetic.moving_events import MovingEvents
+from mmc2v.synthetic.moving_shapes import MovingShapes
+from mmc2v.synthetic.writing import write_shapes
 
 from .tiny import ROOT, random_video
 

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from mmc2v.datasets.moving_events import MovingEvents
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
+from mmc2v.synthetic.moving_events import MovingEvents
+from mmc2v.synthetic.moving_shapes import MovingShapes
+from mmc2v.synthetic.writing import write_shapes
 
 DATA_SETS = {'shapes': MovingShapes, 'events': MovingEvents}
 SHOWN = {('shapes', 'train'): '08133005392113fe', ('shapes', 'test'): 'f7a2deb2410f9c57',

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mmc2v.datasets.moving_events import KINDS, MovingEvents
+from mmc2v.synthetic.moving_events import KINDS, MovingEvents
 
 from ..tiny import ROOT
 

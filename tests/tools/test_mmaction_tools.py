@@ -8,8 +8,8 @@ import mmaction
 import pytest
 from mmengine.registry import DefaultScope
 
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
+from mmc2v.synthetic.moving_shapes import MovingShapes
+from mmc2v.synthetic.writing import write_shapes
 
 from ..models import golden
 from ..tiny import ROOT

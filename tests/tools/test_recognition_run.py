@@ -11,8 +11,8 @@ import pytest
 import torch
 from mmengine import load
 
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
+from mmc2v.synthetic.moving_shapes import MovingShapes
+from mmc2v.synthetic.writing import write_shapes
 
 from ..processes import run_script
 from ..tiny import ROOT

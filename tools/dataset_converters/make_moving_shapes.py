@@ -13,9 +13,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command_line import Parser, run
 
-from mmc2v.datasets.moving_events import MovingEvents
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
+from mmc2v.synthetic.moving_events import MovingEvents
+from mmc2v.synthetic.moving_shapes import MovingShapes
+from mmc2v.synthetic.writing import write_shapes
 
 HELP = {
     'num_train': 'training videos, with --events of each kind',

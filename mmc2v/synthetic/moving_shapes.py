@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .shape_videos import (
+from .writing import (
     BACKGROUNDS,
     COLORS,
     DIRECTIONS,

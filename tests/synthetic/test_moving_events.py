@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmc2v.datasets.moving_events import KINDS, PHRASINGS, MovingEvents, draw_event, drawn_events
-from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.evaluation import RetrievalEmbeddings, retrieval_metrics
 from mmc2v.registry import DATASETS
+from mmc2v.synthetic.moving_events import KINDS, PHRASINGS, MovingEvents, draw_event, drawn_events
+from mmc2v.synthetic.writing import write_shapes
 
 from ..tiny import ROOT
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmc2v.datasets.moving_shapes import (
+from mmc2v.registry import DATASETS
+from mmc2v.synthetic.moving_shapes import (
     DESCRIPTIONS,
     PHRASINGS,
     MovingShapes,
     draw_video,
 )
-from mmc2v.datasets.shape_videos import write_shapes
-from mmc2v.registry import DATASETS
+from mmc2v.synthetic.writing import write_shapes
 
 from ..tiny import ROOT
 
