@@ -1,8 +1,9 @@
-"""Files that are whole or absent: how they are written, and how damage of archives is noticed."""
+"""What is whole or absent: how it is written, and how damage of archives is noticed."""
 import errno
 import os
 import re
 import secrets
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ def open_whole(path: Union[str, Path]) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{secrets.token_hex(4)}.partial')
+    partial = _partial_name(path)
     try:
         with partial.open('xb') as file:
             yield file
@@ -41,11 +42,37 @@ def open_whole(path: Union[str, Path]) -> Iterator[BinaryIO]:
         os.replace(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # as where the disk is full
-            raise OSError(error.errno or errno.EIO, error.strerror or str(error),
-                          str(path)) from error
+        _name_file(error, path)
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def make_whole_folder(folder: Union[str, Path]) -> Iterator[Path]:
+    """Make a folder elsewhere, which takes its place when the block ends.
+
+    An error within the block leaves the folder as it was.
+
+    Args:
+        folder (str | Path): Folder to make, or to replace.
+
+    Yields:
+        Path: Empty folder beside it, in which to make the new one.
+
+    Raises:
+        OSError: If it cannot be written, with its name.
+    """
+    folder = Path(folder)
+    partial = _partial_name(folder)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(partial, folder)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        _name_file(error, folder)
+        raise
 
 
 def write_whole(path: Union[str, Path], content: bytes) -> None:
@@ -108,6 +135,18 @@ def refuse_damaged(path: Union[str, Path]) -> None:
     damage = damage_of_archive(path) if os.path.isfile(path) else None
     if damage:
         raise ValueError(f"'{path}' is damaged: {damage}. Copy or fetch it again")
+
+
+def _partial_name(path: Path) -> Path:
+    """Return a name beside a path that no other writer has."""
+    return path.with_name(f'{path.name}.{secrets.token_hex(4)}.partial')
+
+
+def _name_file(error: BaseException, path: Path) -> None:
+    """Raise an error that names no file, as where the disk is full, with the name."""
+    if isinstance(error, OSError) and error.filename is None:
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error),
+                      str(path)) from error
 
 
 def _sync_folder(folder: Path) -> None:
