@@ -55,7 +55,7 @@ def summary(results: dict[str, dict[str, float]], out: Path) -> list[str]:
     from mmengine.runner import find_latest_checkpoint
 
     from mmc2v.evaluation import format_table
-    from mmc2v.synthetic.moving_shapes import MovingShapes
+    from mmc2v.synthetic.moving_events import MovingShapes
 
     lines = ['']
     for name, metrics in results.items():

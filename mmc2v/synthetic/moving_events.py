@@ -1,127 +1,34 @@
-"""Moving events: generated videos whose captions ask for different abilities, kind by kind.
+"""Data sets of generated videos: moving events of five kinds, and moving shapes of one.
 
-=========  =====================================  ================================  ==============
-kind       what the caption tells                 its twin (frames in reverse)      bound for R@1
-                                                                                    without time
-=========  =====================================  ================================  ==============
-static     colour, shape and background           none                              100 %
-direction  and 'moves left'                       'moves right'                     half of pair R@1
-order      two shapes, 'first A, then B'          'first B, then A'                 half of pair R@1
-size       and 'grows'                            'shrinks'                         half of pair R@1
-speed      and 'gets faster', on a diagonal       'gets slower'                     half of pair R@1
-=========  =====================================  ================================  ==============
-
-Twins have the same frames, so a model that sees frames as a set gives both the same embedding:
-whichever of the two captions it prefers, one of two queries is wrong. Pair R@1 counts either twin.
-Every description fits one kind alone: what rests does not move, and what moves along a diagonal
-moves neither left nor right nor up nor down.
+Every test video but a static one has a twin that shows the same frames in reverse order, and the
+captions of both are in the set; see :mod:`mmc2v.synthetic.events`.
 """
 import itertools
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .writing import (
-    BACKGROUNDS,
-    COLORS,
-    DIRECTIONS,
-    SHAPES,
-    ShapeVideo,
-    draw_background,
-    draw_frames,
-    jitter_color,
-    refuse_below,
-)
-
-KINDS = ('static', 'direction', 'order', 'size', 'speed')
-# What is said of the frames in one order, and in the other; the former is drawn.
-CHANGES = {'static': [('', '')], 'direction': [('right', 'left'), ('down', 'up')],
-           'order': [('then', 'after')], 'size': [('grows', 'shrinks')],
-           'speed': [('faster', 'slower')]}
-PHRASINGS = {
-    'static': ('a {color} {shape} rests on a {background} background',
-               'on a {background} background there lies a {color} {shape}',
-               'the background is {background}, and the {shape} that stays still is {color}',
-               'a still {shape}, {color}, before something {background}'),
-    'direction': ('a {color} {shape} moves {change} over a {background} background',
-                  'on a {background} background, a {color} {shape} slides {change}',
-                  '{change} goes the {color} {shape}, and the background is {background}',
-                  'the {shape} that drifts {change} is {color}; behind it everything is '
-                  '{background}'),
-    'order': ('first a {color} {shape}, then a {color2} {shape2} on a {background} background',
-              'on a {background} background, a {color} {shape} is followed by a {color2} {shape2}',
-              'a {color} {shape} before a {color2} {shape2}; behind them everything is '
-              '{background}',
-              'it starts as a {color} {shape} and ends as a {color2} {shape2}, and the background '
-              'is {background}'),
-    'size': ('a {color} {shape} {change} on a {background} background',
-             'on a {background} background, a {color} {shape} {change}',
-             'it {change}, the {color} {shape}, and the background is {background}',
-             'the {shape} that {change} is {color}; behind it everything is {background}'),
-    'speed': ('a {color} {shape} gets {change} and {change} on a {background} background',
-              'on a {background} background, a {color} {shape} becomes {change}',
-              '{change} and {change} runs the {color} {shape}, and the background is {background}',
-              'the {shape} that turns {change} is {color}; behind it everything is {background}'),
-}
+from .drawing import BACKGROUNDS, COLORS, SHAPES
+from .events import DIRECTIONS, KINDS, Event, draw_event, drawn_events
 
 
-class Event(NamedTuple):
-    """What a video shows.
+class SyntheticVideo(NamedTuple):
+    """A video, what is said of it, and what it is compared with.
 
     Attributes:
-        kind (str): One of :data:`KINDS`.
-        color (str): Of the shape, or of the first of two.
-        shape (str): Likewise.
-        background (str): Behind it.
-        change (str): What changes; see :data:`CHANGES`.
-        color2 (str): Of the second shape, where the kind is 'order'.
-        shape2 (str): Likewise.
+        event (Event): What it shows.
+        frames (np.ndarray): (F, S, S, 3) uint8.
+        captions (list[str]): One or several.
+        group (str): In training its description, in the test its pair of twins.
     """
 
-    kind: str
-    color: str
-    shape: str
-    background: str
-    change: str = ''
-    color2: str = ''
-    shape2: str = ''
-
-    def caption(self, phrasing: int) -> str:
-        """Say it in one of the phrasings."""
-        phrasings = PHRASINGS[self.kind]
-        return phrasings[phrasing % len(phrasings)].format(**self._asdict())
-
-    def twin(self) -> 'Event':
-        """Describe the same frames in reverse order."""
-        if self.kind == 'order':
-            return self._replace(color=self.color2, shape=self.shape2, color2=self.color,
-                                 shape2=self.shape, change=_other(self))
-        return self._replace(change=_other(self))
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it is what is drawn; otherwise its twin is drawn, and reversed."""
-        return any(self.change == drawn for drawn, _ in CHANGES[self.kind])
-
-
-def _other(event: Event) -> str:
-    for pair in CHANGES[event.kind]:
-        if event.change in pair:
-            return pair[1 - pair.index(event.change)]
-    raise AssertionError(event)
-
-
-def drawn_events(kind: str) -> list[Event]:
-    """List everything of a kind whose frames are drawn, in a fixed order."""
-    looks = itertools.product(COLORS, SHAPES, BACKGROUNDS)
-    if kind != 'order':
-        return [Event(kind, *look, change) for look in looks for change, _ in CHANGES[kind]]
-    # both the colour and the shape differ, so that neither has to be bound to the other
-    return [Event(kind, *look, 'then', *other) for look in looks
-            for other in itertools.product(COLORS, SHAPES) if look[0] < other[0]
-            and look[1] != other[1]]
+    event: Event
+    frames: np.ndarray
+    captions: list[str]
+    group: str
 
 
 @dataclass(frozen=True)
@@ -130,12 +37,15 @@ class MovingEvents:
 
     Args:
         num_train (int): Training videos of each kind; one of two is a reversed one.
-        num_test_pairs (int): Pairs of twins of each kind in the test set, at most 120, all
-            captions distinct; as many videos of the static kind.
+        num_test_pairs (int): Pairs of twins of each kind in the test set, all captions distinct; as
+            many videos of the static kind. At most 120, the number of those.
         phrasings (int): Captions of each video, 1 to 4.
         num_frames (int): Frames a video, even, at 5 fps, so that the published sampling takes all.
-        size (int): Side of the square frames in pixels, even.
+        size (int): Side of the square frames in pixels, even and at least 16.
         seed (int): Seed of all random choices, not negative.
+
+    Raises:
+        ValueError: If one of them is out of its range.
     """
 
     num_train: int = 768
@@ -147,87 +57,104 @@ class MovingEvents:
 
     name: ClassVar[str] = 'moving_events'
     version: ClassVar[int] = 1
+    kinds: ClassVar[tuple[str, ...]] = KINDS
 
     def __post_init__(self) -> None:
-        refuse_below(self, num_train=1, num_frames=2, seed=0)
-        for name, low, high in (('num_test_pairs', 1, len(drawn_events('static'))),
-                                ('phrasings', 1, 4)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f'{name} must be {low} to {high}, got {getattr(self, name)}')
-        if self.size % 2 or self.size < 16 or self.num_frames % 2:
-            raise ValueError('size and num_frames must be even and size at least 16, got '
-                             f'{self.size} and {self.num_frames}')
+        most_pairs = min(len(drawn_events(kind)) for kind in self.kinds)
+        even = ('size', 'num_frames') if 'order' in self.kinds else ('size',)
+        for name, least, most in (
+                ('num_train', 1, math.inf), ('num_test_pairs', 1, most_pairs), ('phrasings', 1, 4),
+                ('num_frames', 1, math.inf), ('size', 16, math.inf), ('seed', 0, math.inf)):
+            value = getattr(self, name)
+            if not least <= value <= most or (name in even and value % 2):
+                bounds = f'{least} to {most}' if most < math.inf else f'at least {least}'
+                raise ValueError(f'{name} must be {"even and " * (name in even)}{bounds}, '
+                                 f'got {value}')
 
     @property
     def sizes(self) -> dict[str, int]:
         """Number of videos of each split."""
-        return dict(train=len(KINDS) * self.num_train,
-                    test=(2 * len(KINDS) - 1) * self.num_test_pairs)
+        videos = sum(1 if kind == 'static' else 2 for kind in self.kinds)
+        return dict(train=len(self.kinds) * self.num_train, test=videos * self.num_test_pairs)
 
-    def videos(self, split: str) -> Iterator[ShapeVideo]:
-        """Draw the videos of 'train' or 'test', all kinds mixed.
+    def videos(self, split: str) -> Iterator[SyntheticVideo]:
+        """Draw the videos of 'train' or 'test'.
 
-        Twins of the test are scattered, and either may come first, so that no order of files tells
-        them apart.
+        All kinds are mixed. Twins of the test are scattered, and either may come first, so that no
+        order of files tells them apart.
         """
-        entries = list(self._training_entries() if split == 'train' else self._test_entries())
-        order = np.random.default_rng((self.seed, split == 'test')).permutation(len(entries))
-        for index in order:
+        entries = list(self._entries(split))
+        for index in np.random.default_rng((self.seed, split == 'test')).permutation(len(entries)):
             event, group, seed = entries[index]
             rng = np.random.default_rng((self.seed, *seed))
-            frames = draw_event(event, self, rng)
+            frames = draw_event(event, self.num_frames, self.size, rng)
             rng = np.random.default_rng((self.seed, *seed, event.is_drawn))
-            chosen = rng.permutation(4)[:self.phrasings]
-            yield ShapeVideo(frames, [event.caption(int(way)) for way in chosen], group,
-                             event.kind)
+            captions = [event.caption(way) for way in rng.permutation(4)[:self.phrasings]]
+            yield SyntheticVideo(event, frames, captions, group)
 
-    def _training_entries(self) -> Iterator[tuple[Event, str, tuple]]:
-        for number, kind in enumerate(KINDS):
+    def _entries(self, split: str) -> Iterator[tuple[Event, str, tuple[int, int, int]]]:
+        """Yield events with their group and what their random choices are seeded by."""
+        for number, kind in enumerate(self.kinds):
             events = drawn_events(kind)
-            chosen = np.random.default_rng((self.seed, 2, number)).permutation(len(events))
-            for index in range(self.num_train):
-                # each event and its twin by turns, so that both recur equally often
-                event = events[chosen[index // 2 % len(events)]]
-                event = event.twin() if index % 2 else event
-                yield event, ' '.join(event), (3, number, index)
-
-    def _test_entries(self) -> Iterator[tuple[Event, str, tuple]]:
-        for number, kind in enumerate(KINDS):
-            events = drawn_events(kind)
-            chosen = np.random.default_rng((self.seed, 4, number)).permutation(len(events))
-            for pair in range(self.num_test_pairs):
-                event = events[chosen[pair]]
-                twins = [event] if kind == 'static' else [event, event.twin()]
-                for shown in twins:
-                    yield shown, f'{kind} {pair}', (5, number, pair)
+            chosen = np.random.default_rng(
+                (self.seed, 2 if split == 'train' else 4, number)).permutation(len(events))
+            if split == 'train':
+                for index in range(self.num_train):
+                    # each event and its twin by turns, so that both recur equally often
+                    event = events[chosen[index // 2 % len(events)]]
+                    event = event.twin() if index % 2 else event
+                    yield event, ' '.join(event), (3, number, index)
+            else:
+                for pair in range(self.num_test_pairs):
+                    event = events[chosen[pair]]
+                    for shown in dict.fromkeys((event, event.twin())):  # one where it is static
+                        yield shown, f'{kind} {pair}', (5, number, pair)
 
 
-def draw_event(event: Event, spec: MovingEvents, rng: np.random.Generator) -> np.ndarray:
-    """Draw (num_frames, size, size, 3) uint8 frames.
+@dataclass(frozen=True)
+class MovingShapes(MovingEvents):
+    """Events of the kind 'direction' alone, in the order of their descriptions, twins side by side.
 
-    One of two twins is drawn and the other is its frames in reverse, so that both have the same
-    distribution of sets of frames.
+    Only the order of frames tells the direction: the expected R@1 of the best guesses of a model
+    that is blind to time is half of its pair R@1 (either twin counts), so at most 50 %.
+
+    Args:
+        num_train (int): Training videos; the 480 descriptions recur equally often.
+        num_test_pairs (int): Pairs of twins in the test set, at most 240, all captions distinct.
+        num_frames (int): Frames a video, at 5 fps, so that the published sampling takes them all.
+        size (int): Side of the square frames in pixels, even and at least 16.
+        seed (int): Seed of all random choices, not negative.
     """
-    if not event.is_drawn:
-        return draw_event(event.twin(), spec, rng)[::-1]
-    size, num_frames = spec.size, spec.num_frames
-    radii = np.full(num_frames, rng.uniform(0.16, 0.2) * size)
-    centers = np.tile(rng.uniform(0.42, 0.58, 2) * size, (num_frames, 1))
-    background = draw_background(event.background, size, rng)
-    colors = [jitter_color(event.color, rng)] * num_frames
-    shapes = [event.shape] * num_frames
-    steps = np.linspace(0, 1, num_frames)[:, None]
-    if event.kind == 'direction':
-        length = rng.uniform(0.52, 0.62) * size
-        centers += (steps - 0.5) * length * np.array(DIRECTIONS[event.change])
-    elif event.kind == 'speed':
-        diagonal = rng.uniform(0.4, 0.48) * size * rng.choice([-1, 1], 2)
-        centers += (steps ** 2 - 0.5) * diagonal
-    elif event.kind == 'size':
-        radii *= np.linspace(0.5, 1.5, num_frames)
-    elif event.kind == 'order':
-        half = num_frames // 2
-        shapes[half:] = [event.shape2] * half
-        colors[half:] = [jitter_color(event.color2, rng)] * half
-        centers[half:] = rng.uniform(0.42, 0.58, 2) * size
-    return draw_frames(background, shapes, colors, centers, radii)
+
+    num_train: int = 3840
+    num_test_pairs: int = 128
+    phrasings: int = field(default=1, init=False)
+
+    name: ClassVar[str] = 'moving_shapes'
+    version: ClassVar[int] = 3
+    kinds: ClassVar[tuple[str, ...]] = ('direction',)
+
+    def videos(self, split: str) -> Iterator[SyntheticVideo]:
+        """Draw the videos of 'train', or of 'test' with twins one after the other."""
+        return self._training_videos() if split == 'train' else self._test_videos()
+
+    def _training_videos(self) -> Iterator[SyntheticVideo]:
+        events = [Event('direction', *values) for values in
+                  itertools.product(COLORS, SHAPES, BACKGROUNDS, DIRECTIONS)]
+        for index in range(self.num_train):
+            rng = np.random.default_rng((self.seed, 0, index))
+            event = events[index % len(events)]
+            caption = event.caption(rng.integers(4))
+            frames = draw_event(event, self.num_frames, self.size, rng, length_first=True)
+            yield SyntheticVideo(event, frames, [caption], ' '.join(event[1:5]))
+
+    def _test_videos(self) -> Iterator[SyntheticVideo]:
+        events = drawn_events('direction')
+        chosen = np.random.default_rng((self.seed, 1)).permutation(len(events))
+        for pair in range(self.num_test_pairs):
+            rng = np.random.default_rng((self.seed, 2, pair))
+            event = events[chosen[pair]]
+            frames = draw_event(event, self.num_frames, self.size, rng, length_first=True)
+            for shown, step in ((event, 1), (event.twin(), -1)):
+                caption = shown.caption(rng.integers(4))
+                yield SyntheticVideo(shown, frames[::step], [caption], f'pair {pair}')

@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 import matplotlib
 import numpy as np
 
-from mmc2v.synthetic.moving_events import KINDS
+from mmc2v.synthetic.events import KINDS
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt

@@ -132,7 +132,7 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
     """
     from ablation_picture import TEMPORAL
 
-    from mmc2v.synthetic.moving_events import KINDS
+    from mmc2v.synthetic.events import KINDS
 
     names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
     lines = ['### Among all videos', '', *_table(
@@ -179,7 +179,7 @@ def bars_of(results: Results) -> list[Bars]:
     """Return what is drawn, for each variant that was run."""
     from ablation_picture import TEMPORAL, Bars
 
-    from mmc2v.synthetic.moving_events import KINDS
+    from mmc2v.synthetic.events import KINDS
 
     bars = []
     for name in VARIANTS:
