@@ -115,6 +115,7 @@ class MovingEvents:
 class MovingShapes(MovingEvents):
     """Events of the kind 'direction' alone, in the order of their descriptions, twins side by side.
 
+    Random numbers are taken in another order, because figures were published on these pixels.
     Only the order of frames tells the direction: the expected R@1 of the best guesses of a model
     that is blind to time is half of its pair R@1 (either twin counts), so at most 50 %.
 

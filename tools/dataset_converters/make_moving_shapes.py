@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument('--events', action='store_true', help='five kinds of captions')
     parser.add_argument('--out', type=Path, default=Path('data') / spec.name,
                         help=f'folder to write; default data/{spec.name}')
-    for field in filter(lambda field: field.init, fields(spec)):
+    for field in (field for field in fields(spec) if field.init):
         parser.add_argument(f'--{field.name.replace("_", "-")}', type=int, default=field.default,
                             help=f'{HELP[field.name]}; default {field.default}')
     parser.add_argument('--overwrite', action='store_true',
