@@ -42,7 +42,7 @@ def open_whole(path: Union[str, Path]) -> Iterator[BinaryIO]:
         os.replace(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
-        _name_file(error, path)
+        _name_file(error, path, partial)
         raise
     _sync_folder(path.parent)
 
@@ -71,7 +71,7 @@ def make_whole_folder(folder: Union[str, Path]) -> Iterator[Path]:
         os.rename(partial, folder)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        _name_file(error, folder)
+        _name_file(error, folder, partial)
         raise
 
 
@@ -142,9 +142,9 @@ def _partial_name(path: Path) -> Path:
     return path.with_name(f'{path.name}.{secrets.token_hex(4)}.partial')
 
 
-def _name_file(error: BaseException, path: Path) -> None:
-    """Raise an error that names no file, as where the disk is full, with the name."""
-    if isinstance(error, OSError) and error.filename is None:
+def _name_file(error: BaseException, path: Path, partial: Path) -> None:
+    """Raise an error of no file, as where the disk is full, or of a partial one, with the name."""
+    if isinstance(error, OSError) and str(error.filename or partial).startswith(str(partial)):
         raise OSError(error.errno or errno.EIO, error.strerror or str(error),
                       str(path)) from error
 
