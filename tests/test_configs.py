@@ -13,12 +13,11 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 
-from mmc2v.datasets.moving_events import MovingEvents
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.evaluation import find_published
 from mmc2v.models.clip.architecture import clip_preprocessing
 from mmc2v.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from mmc2v.synthetic.moving_events import MovingEvents, MovingShapes
+from mmc2v.synthetic.writing import write_dataset
 
 from .tiny import ROOT, random_video
 
@@ -34,8 +33,8 @@ ANNOTATIONS = {'msrvtt': ['1k-A-9k', '1k-A-7k', 'full'], 'msvd': ['standard'],
 def data(tmp_path_factory):
     """Small data of each kind, under the names that the configs read."""
     root = tmp_path_factory.mktemp('data')
-    write_shapes(root / 'moving_shapes', MovingShapes(num_train=4, num_test_pairs=2))
-    write_shapes(root / 'moving_events', MovingEvents(num_train=2, num_test_pairs=1))
+    write_dataset(root / 'moving_shapes', MovingShapes(num_train=4, num_test_pairs=2))
+    write_dataset(root / 'moving_events', MovingEvents(num_train=2, num_test_pairs=1))
     features = root / 'moving_shapes' / 'features'
     for path in (root / 'moving_shapes').glob('t*/*.mp4'):
         features.mkdir(exist_ok=True)

@@ -54,8 +54,8 @@ def summary(results: dict[str, dict[str, float]], out: Path) -> list[str]:
     """Return the last lines: tables, the bound, and where things lie."""
     from mmengine.runner import find_latest_checkpoint
 
-    from mmc2v.datasets.moving_shapes import MovingShapes
     from mmc2v.evaluation import format_table
+    from mmc2v.synthetic.moving_events import MovingShapes
 
     lines = ['']
     for name, metrics in results.items():

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from mmc2v.datasets.moving_events import KINDS, MovingEvents
+from mmc2v.synthetic.events import KINDS
+from mmc2v.synthetic.moving_events import MovingEvents
 
 from ..tiny import ROOT
 

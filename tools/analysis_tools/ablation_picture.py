@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 import matplotlib
 import numpy as np
 
-from mmc2v.datasets.moving_events import KINDS
+from mmc2v.synthetic.events import KINDS
 from mmc2v.whole_files import open_whole
 
 matplotlib.use('Agg')
