@@ -9,6 +9,7 @@ from typing import Any, Union
 import torch
 
 from mmc2v import compat
+from mmc2v.first_line import first_line
 from mmc2v.strict_pickles import StrictUnpickler
 from mmc2v.whole_files import is_archive, refuse_damaged
 
@@ -73,7 +74,7 @@ def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
         raise ValueError(f"'{path}' " + (
             f'holds {refused[1]}, and only weights and plain values are read; nothing of it was '
             'run. Whoever made it can save it again by torch.save(model.state_dict(), FILE)'
-            if refused else f'cannot be read as a checkpoint: {text.splitlines()[0]}')) from error
+            if refused else f'cannot be read as a checkpoint: {first_line(text)}')) from error
 
 
 def _refuse_other_formats(path: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Optional
 import numpy as np
 from PIL import Image
 
-from mmc2v.annotations import read_json_object
+from mmc2v.strict_text import read_json
 from mmc2v.whole_files import open_whole, write_whole
 
 from .transforms import BACKENDS, ResizeCenterCrop, SampleGridFrames, VideoDecodeError
@@ -126,7 +126,7 @@ def check_cache(folder: Path, transforms: Sequence[Any]) -> bool:
 
 def _read_record(path: Path) -> dict:
     """Read how a cache was made; the first ones knew one way to resize."""
-    record = {'interpolation': 'bicubic', 'keep_ratio': True, **read_json_object(str(path))}
+    record = {'interpolation': 'bicubic', 'keep_ratio': True, **read_json(path)}
     if not isinstance(record.get('candidates'), int):
         raise ValueError(f"'{path}' is not the record of a frame cache: it has no number of "
                          "'candidates'. Give another folder, or make the cache anew")

@@ -8,7 +8,8 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mmc2v.annotations import match_names, parse_json
+from mmc2v.annotations import match_names
+from mmc2v.strict_text import parse_json
 from mmc2v.whole_files import open_whole
 
 FORMAT = 1

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mmc2v.annotations import read_json_object
+from mmc2v.strict_text import read_json
 from mmc2v.whole_files import open_whole
 
 from .conversion import Conversion
@@ -136,7 +136,7 @@ def _match(conversion: Conversion, args: argparse.Namespace, extension: str,
 def _refuse_other_content(out: Path, data_set: str, protocol: str) -> None:
     """Refuse a folder with annotations of something else, or with some that nobody knows of."""
     if (out / 'report.json').is_file():
-        found = read_json_object(str(out / 'report.json'))
+        found = read_json(out / 'report.json')
         if 'data_set' not in found or 'protocol' not in found:
             raise ValueError(f"'{out / 'report.json'}' is not the report of one of our converters, "
                              'and would be overwritten; give another folder by --out')

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mmc2v.annotations import check_caption
+
 
 @dataclass
 class Conversion:
@@ -45,15 +47,12 @@ class Conversion:
         Raises:
             ValueError: If it is not text, or empty.
         """
-        if not isinstance(text, str):
-            raise ValueError(f'{where}: expected a caption, found {text!r}')
-        if text.strip():
-            return ' '.join(text.split())
-        if not self.skip_empty:
-            raise ValueError(f'{where}: the caption is empty; --skip-empty-captions leaves such '
-                             'captions out and lists them in the report')
-        self.skipped.append(where)
-        return None
+        if self.skip_empty and isinstance(text, str) and not text.strip():
+            self.skipped.append(where)
+            return None
+        return ' '.join(check_caption(where, text, (
+            '; --skip-empty-captions leaves such captions out and lists them in the report'
+        )).split())
 
     def captions(self, where: str, texts: Any) -> list[str]:
         """Check a list of captions, see :meth:`caption`."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from mmc2v.annotations import read_json_object
+from mmc2v.strict_text import read_json
 
 
 class Published(NamedTuple):
@@ -36,7 +36,7 @@ def read_counts(path: Path, split: str) -> Optional[ReportedCounts]:
     Raises:
         ValueError: If it is not JSON, or no report of a conversion.
     """
-    report = read_json_object(str(path))
+    report = read_json(path)
     foreign = ValueError(f"'{path}' is not the report of one of our converters")
     splits = report.get('splits')
     if not {'data_set', 'protocol'} <= report.keys() or not isinstance(splits, dict):
