@@ -10,9 +10,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmc2v.annotations import read_annotation, read_video_entries
-from mmc2v.preparation.report import read_counts
 from mmc2v.registry import DATASETS
 
+from .conversion_report import read_counts
 from .frame_cache import check_cache
 from .randomness import global_randomness
 from .transforms import VideoDecodeError

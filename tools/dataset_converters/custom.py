@@ -11,7 +11,7 @@ are divided at random, each with all its captions.
 """
 from pathlib import Path
 
-from mmc2v.preparation import (
+from preparation import (
     Published,
     RandomSplit,
     converter_parser,
