@@ -1,5 +1,6 @@
 """Files that are whole or absent: how they are written, and how damage of archives is noticed."""
 import errno
+import json
 import os
 import re
 import secrets
@@ -7,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Optional, Union
+from typing import Any, BinaryIO, Optional, Union
 
 _PARTIAL = re.compile(r'.+\.[0-9a-f]{8}\.partial')
 _ARCHIVE = b'PK\x03\x04'  # how a zip archive begins, and so what torch.save writes
@@ -57,6 +58,11 @@ def write_whole(path: Union[str, Path], content: bytes) -> None:
     """
     with open_whole(path) as file:
         file.write(content)
+
+
+def to_json(content: Any) -> bytes:
+    """Return the bytes of a JSON file, one value a line."""
+    return f'{json.dumps(content, indent=1)}\n'.encode()
 
 
 def remove_partials(folder: Union[str, Path]) -> None:

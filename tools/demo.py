@@ -78,6 +78,8 @@ def main() -> None:
                         help='folder of checkpoints, logs, pictures and results; default '
                         'work_dirs/demo')
     args = parser.parse_args()
+    from mmc2v.whole_files import to_json, write_whole
+
     missing = [config for config in args.configs if not Path(config).is_file()]
     if missing:
         raise FileNotFoundError(f"the config '{missing[0]}' is not a file")
@@ -86,8 +88,7 @@ def main() -> None:
     results = {Path(config).stem: train_and_test(config, args.out, seconds)
                for config in args.configs}
     seconds['total'] = round(time.time() - start, 1)
-    (args.out / 'results.json').write_text(
-        json.dumps(dict(results, seconds=seconds), indent=1) + '\n')
+    write_whole(args.out / 'results.json', to_json(dict(results, seconds=seconds)))
     print('\n'.join(summary(results, args.out)))
 
 

@@ -4,7 +4,6 @@ Motion JPEG in MP4 with the times of the original: it is read like any other vid
 finds the frames that it would find in the original.
 """
 import io
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mmc2v.strict_text import read_json
-from mmc2v.whole_files import open_whole, write_whole
+from mmc2v.whole_files import open_whole, to_json, write_whole
 
 from .transforms import BACKENDS, ResizeCenterCrop, SampleGridFrames, VideoDecodeError
 from .transforms.sampling import choose_grid_frames, grid_size, grid_to_frames
@@ -149,7 +148,7 @@ def start_cache(folder: Path, settings: CacheSettings) -> None:
     elif any(folder.iterdir()):
         raise ValueError(f"'{folder}' holds files and is no frame cache: give an empty folder")
     else:
-        write_whole(path, f'{json.dumps(asdict(settings), indent=1)}\n'.encode())
+        write_whole(path, to_json(asdict(settings)))
 
 
 def cache_video(source: str, target: str, settings: CacheSettings) -> Optional[str]:

@@ -213,6 +213,7 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
     from ablation_picture import picture
 
     from mmc2v.datasets.moving_events import MovingEvents
+    from mmc2v.whole_files import write_whole
 
     spec = MovingEvents()
     seeds = sorted({seed for _, seed in results})
@@ -226,7 +227,7 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
     text = page_with_markers(path)
     before, after = text.split(MARKERS[0])[0], text.split(MARKERS[1])[1]
     picture(bars_of(results), image)
-    path.write_text(before + '\n'.join(lines) + after)
+    write_whole(path, (before + '\n'.join(lines) + after).encode())
 
 
 def main() -> None:

@@ -6,7 +6,6 @@
 Without options it gives what tools/test.py gave. The table and the JSON have the same form.
 """
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,7 @@ def main() -> dict[str, float]:
     args = parse_args()
     from mmc2v.annotations import read_annotation
     from mmc2v.evaluation import RetrievalEmbeddings, format_table, retrieval_metrics
-    from mmc2v.whole_files import write_whole
+    from mmc2v.whole_files import to_json, write_whole
 
     embeddings = RetrievalEmbeddings.load(args.dump)
     if args.split is not None:
@@ -57,7 +56,7 @@ def main() -> dict[str, float]:
         raise ValueError(f'{files}: {error}') from error
     print(format_table(metrics))
     if args.out is not None:
-        write_whole(args.out, f'{json.dumps(metrics, indent=1)}\n'.encode())
+        write_whole(args.out, to_json(metrics))
     return metrics
 
 
