@@ -80,11 +80,12 @@ def add_outputs(config: Config, args: argparse.Namespace) -> None:
 def main() -> dict[str, float]:
     """Test as the command line says."""
     args = parse_args()
+    from launch.run_summary import log_summary
+    from launch.runner import build_runner, end_processes, load_config, start_processes
     from mmengine.dist import is_main_process
 
     from mmc2v.apis import load_whole, start_from_pretrained, use_bf16_weights
-    from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
-    from mmc2v.engine.run_summary import bare_model, log_summary
+    from mmc2v.engine.bare_model import bare_model
     from mmc2v.evaluation import find_published, format_table
     from mmc2v.whole_files import to_json, write_whole
 

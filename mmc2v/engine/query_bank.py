@@ -11,6 +11,8 @@ from mmc2v.apis import encode_texts
 from mmc2v.evaluation import RetrievalMetric
 from mmc2v.registry import HOOKS
 
+from .bare_model import bare_model
+
 
 @HOOKS.register_module()
 class QueryBankHook(Hook):
@@ -35,7 +37,7 @@ class QueryBankHook(Hook):
         chosen = [captions[i] for i in np.linspace(0, len(captions) - 1, count, dtype=int)]
         runner.logger.info(f"encoding a query bank of {count} of the {len(captions)} captions of "
                            f"'{self.ann_file}'")
-        model = getattr(runner.model, 'module', runner.model)
+        model = bare_model(runner)
         model.cfg = runner.cfg
         rank, world_size = get_dist_info()
         # every rank has at least one; what the padding repeats is cut off below

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from launch.runner import leave_process_group
 from mmengine.evaluator import Evaluator
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 
 from mmc2v.engine import checkpoint_files, checkpoint_sharing
 from mmc2v.engine.checkpoint_files import find_whole_checkpoint
 from mmc2v.engine.checkpoint_sharing import share_checkpoint
-from mmc2v.engine.launch import leave_process_group
 from mmc2v.whole_files import write_whole
 
 from ..processes import run_ranks
