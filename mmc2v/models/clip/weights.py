@@ -10,9 +10,8 @@ from filelock import FileLock
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor, nn
 
-from mmc2v.checkpoint_reading import read_checkpoint_file
+from mmc2v.checkpoint_reading import is_archive, read_checkpoint_file
 from mmc2v.first_line import first_line
-from mmc2v.whole_files import is_archive
 
 from .architecture import clip_config, is_plain_clip
 from .torchscript import read_torchscript
