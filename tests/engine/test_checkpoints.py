@@ -17,7 +17,7 @@ from mmc2v.engine.checkpoint_sharing import share_checkpoint
 from mmc2v.whole_files import write_whole
 
 from ..processes import run_ranks
-from ..test_whole_files import flip
+from ..test_checkpoint_reading import flip
 from ..tiny import run_config, write_dataset
 from ..tools import kill_and_resume
 
