@@ -1,5 +1,6 @@
 """Reads a config file and what the command line overrides of it; mistakes in either are named."""
 import inspect
+import traceback
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -83,12 +84,8 @@ def _read_file(path: str) -> Config:
 
 def _line_of(error: BaseException, path: Path) -> int:
     """Return the line of the config that failed, 0 where it was none of its own."""
-    trace, line = error.__traceback__, 0
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path.absolute()):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+    return ([0] + [line for frame, line in traceback.walk_tb(error.__traceback__)
+                   if frame.f_code.co_filename == str(path.absolute())])[-1]
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:

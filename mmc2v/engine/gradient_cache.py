@@ -160,9 +160,12 @@ def _check(runner: Runner, chunk_size: int) -> None:
 class _CachedIteration:
     """What both loops have in common."""
 
-    chunk_size: int
     runner: Runner
     _iter: int
+
+    def __init__(self, *args: Any, chunk_size: int = 16, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.chunk_size = chunk_size
 
     def run(self) -> nn.Module:
         """Train."""
@@ -188,10 +191,6 @@ class GradientCacheTrainLoop(_CachedIteration, EpochBasedTrainLoop):
         **kwargs: Likewise.
     """
 
-    def __init__(self, *args: Any, chunk_size: int = 16, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.chunk_size = chunk_size
-
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Train on one batch."""
         self._train_on(idx, data_batch)
@@ -206,10 +205,6 @@ class GradientCacheIterTrainLoop(_CachedIteration, IterBasedTrainLoop):
         chunk_size (int): Items of a rank's batch that are held at a time. Defaults to 16.
         **kwargs: Likewise.
     """
-
-    def __init__(self, *args: Any, chunk_size: int = 16, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.chunk_size = chunk_size
 
     def run_iter(self, data_batch: dict) -> None:
         """Train on one batch."""
