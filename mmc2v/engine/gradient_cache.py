@@ -61,10 +61,10 @@ def cached_step(model: nn.Module, optim_wrapper: OptimWrapper, data_batch: dict,
     at_text, at_video, *at_parameters = torch.autograd.grad(
         loss, [text, video, *parameters], allow_unused=True)
     # Of parameters that the loss reads itself, logit_scale, this is the whole gradient.
-    own = [(parameter * gradient).sum() for parameter, gradient in zip(parameters, at_parameters)
-           if gradient is not None]
-    if own:
-        optim_wrapper.backward(sum(own))
+    read_by_loss = [(parameter * gradient).sum() for parameter, gradient in
+                    zip(parameters, at_parameters) if gradient is not None]
+    if read_by_loss:
+        optim_wrapper.backward(sum(read_by_loss))
     start = 0
     for chunk, state in zip(chunks, states):
         _restore_random_state(state)  # dropout and augmentation are those of the first pass
@@ -140,9 +140,9 @@ def _check(runner: Runner, chunk_size: int) -> None:
             raise ValueError('gradient caching works with one process or '
                              f'MMDistributedDataParallel, not with {type(model).__name__}')
         model = model.module
-    lacking = [name for name in ('embed_video', 'embed_text', 'head') if not hasattr(model, name)]
-    if lacking:
-        raise ValueError(f'gradient caching needs a model with {lacking}, such as '
+    missing = [name for name in ('embed_video', 'embed_text', 'head') if not hasattr(model, name)]
+    if missing:
+        raise ValueError(f'gradient caching needs a model with {missing}, such as '
                          f'mmc2v.CLIP2Video; got {type(model).__name__}')
     if not isinstance(optim_wrapper, OptimWrapper):
         raise ValueError('gradient caching works with one OptimWrapper, got '

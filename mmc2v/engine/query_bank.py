@@ -42,8 +42,8 @@ class QueryBankHook(Hook):
         rank, world_size = get_dist_info()
         # every rank has at least one; what the padding repeats is cut off below
         padded = chosen + chosen[:1] * (-count % world_size)
-        own = encode_texts(model, padded[rank::world_size], title='query bank')
-        parts = all_gather_object(own.float().numpy())
+        embeddings = encode_texts(model, padded[rank::world_size], title='query bank')
+        parts = all_gather_object(embeddings.float().numpy())
         bank = np.stack(parts, axis=1).reshape(len(padded), -1)[:count]
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, RetrievalMetric):

@@ -48,9 +48,9 @@ def gather_pairs(text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return text, video
-    own = torch.tensor([text.shape[0]], device=text.device)
-    sizes = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-    dist.all_gather(sizes, own)
+    local_size = torch.tensor([text.shape[0]], device=text.device)
+    sizes = [torch.empty_like(local_size) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, local_size)
     sizes = torch.cat(sizes).tolist()
     if len(set(sizes)) > 1:
         raise ValueError(f'ranks hold batches of different sizes {sizes}; set drop_last=True in '

@@ -37,10 +37,10 @@ def require_finite(losses: dict[str, Tensor], text: Tensor, video: Tensor,
                  for row in (~torch.isfinite(embeddings.detach())).flatten(1).any(1).nonzero()
                  .flatten().tolist()]
     gathered = all_gather_object((offending, [name for name, _ in names]))
-    offending = [name for own, _ in gathered for name in own]
-    said = {name: f'{float(value.detach()):g}' for name, value in losses.items()}
+    offending = [name for of_rank, _ in gathered for name in of_rank]
+    values = {name: f'{float(value.detach()):g}' for name, value in losses.items()}
     raise FloatingPointError(
-        f'the loss is not finite: {said}. ' + (
+        f'the loss is not finite: {values}. ' + (
             'Embeddings that are not finite: ' + '; '.join(offending) if offending else
             'All embeddings of the batch are finite: '
             + '; '.join(name for _, whole in gathered for name in whole))

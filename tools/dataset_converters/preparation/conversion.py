@@ -93,11 +93,11 @@ class Conversion:
             ValueError: If listed videos have no caption.
         """
         ids = list(ids)
-        lacking = [name for name in ids if not captions.get(name)]
-        if lacking and (len(lacking) == len(ids) or not may_lack_captions):
+        without = [name for name in ids if not captions.get(name)]
+        if without and (len(without) == len(ids) or not may_lack_captions):
             raise ValueError(
-                f"{len(lacking)} of {len(ids)} videos of '{list_name}' (row "
-                f"{ids.index(lacking[0]) + first_row}: '{lacking[0]}') have no caption in "
+                f"{len(without)} of {len(ids)} videos of '{list_name}' (row "
+                f"{ids.index(without[0]) + first_row}: '{without[0]}') have no caption in "
                 f'{sorted(set(self.sources) - {list_name})}; the files do not belong together')
-        self.without_captions[split] = lacking
+        self.without_captions[split] = without
         self.splits[split] = {name: list(captions[name]) for name in ids if captions.get(name)}
