@@ -10,7 +10,7 @@ from typing import Any, Union
 import torch
 
 from mmc2v import compat
-from mmc2v.first_line import first_line
+from mmc2v.first_line import first_line_of
 from mmc2v.strict_pickles import StrictUnpickler
 
 _ARCHIVE = b'PK\x03\x04'  # how a zip archive begins, and so what torch.save writes
@@ -75,7 +75,7 @@ def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
         raise ValueError(f"'{path}' " + (
             f'holds {refused[1]}, and only weights and plain values are read; nothing of it was '
             'run. Whoever made it can save it again by torch.save(model.state_dict(), FILE)'
-            if refused else f'cannot be read as a checkpoint: {first_line(text)}')) from error
+            if refused else f'cannot be read as a checkpoint: {first_line_of(text)}')) from error
 
 
 def is_archive(path: Union[str, Path]) -> bool:
@@ -93,7 +93,7 @@ def _refuse_damaged(path: str) -> None:
             part = archive.testzip()
         damage = part and f'the checksum of its part {part} differs'
     except Exception as error:  # whatever the file consists of
-        damage = first_line(error)
+        damage = first_line_of(error)
     if damage:
         raise ValueError(f"'{path}' is damaged: {damage}. Copy or fetch it again")
 

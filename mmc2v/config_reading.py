@@ -10,7 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmc2v.first_line import first_line
+from mmc2v.first_line import first_line_of
 from mmc2v.installed import config_file
 from mmc2v.registered_types import TAKEN_OUT, accepted_arguments, did_you_mean, find_type
 
@@ -76,7 +76,7 @@ def _read_file(path: str) -> Config:
         return Config.fromfile(path)
     except Exception as error:  # a config is a program, and may fail in any way
         # MMEngine writes the whole sys.path, and puts what failed into the cause
-        reason = first_line(error.__cause__ or error)
+        reason = first_line_of(error.__cause__ or error)
         line = _line_of(error, Path(path))
         raise ValueError(f"the config '{path}' cannot be read: {type(error).__name__}: {reason}"
                          + (f' (line {line})' if line else '')) from error

@@ -2,6 +2,6 @@
 from typing import Union
 
 
-def first_line(message: Union[str, BaseException]) -> str:
+def first_line_of(message: Union[str, BaseException]) -> str:
     """Return the first line of a text or an error, its type where it says nothing."""
     return (str(message).strip().splitlines() or [type(message).__name__])[0]

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 import torch
-import torch.distributed as dist
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, all_reduce
 from torch import Tensor
 
 
@@ -27,8 +26,7 @@ def require_finite(losses: dict[str, Tensor], text: Tensor, video: Tensor,
     """
     total = sum(value.detach() for name, value in losses.items() if 'loss' in name)
     is_bad = (~torch.isfinite(total)).to(torch.int64)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(is_bad)
+    all_reduce(is_bad)
     if not is_bad.item():
         return
     names = _names(data_samples, len(video))
