@@ -28,18 +28,14 @@ def read_counts(path: Path, split: str) -> Optional[ReportedCounts]:
         ValueError: If it is not JSON, or no report of a conversion.
     """
     report = read_json(path)
-    foreign = ValueError(f"'{path}' is not the report of one of our converters")
-    splits = report.get('splits')
-    if not {'data_set', 'protocol'} <= report.keys() or not isinstance(splits, dict):
-        raise foreign
-    counts = splits.get(split)
-    if counts is None:
-        return None
     try:
-        found = ReportedCounts(f"{report['data_set']} {report['protocol']}", counts['videos'],
-                               counts['listed_videos'], len(counts['missing']))
-    except (KeyError, TypeError):
-        raise foreign from None
-    if not all(isinstance(number, int) for number in found[1:]):
-        raise foreign
+        protocol, counts = f"{report['data_set']} {report['protocol']}", report['splits'].get(split)
+        if counts is None:
+            return None
+        found = ReportedCounts(protocol, counts['videos'], counts['listed_videos'],
+                               len(counts['missing']))
+        if not all(isinstance(number, int) for number in found[1:]):
+            raise TypeError
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"'{path}' is not the report of one of our converters") from None
     return found

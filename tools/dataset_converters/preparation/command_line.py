@@ -62,14 +62,13 @@ def run(description: str, data_set: str, extension: str,
                                                 if known.lower() == name.lower()), name),
                         help=f'one of {", ".join(names)}; default {names[0]}')
     args = parser.parse_args()
-    run_conversion(args, data_set, args.protocol, extension, protocols[args.protocol],
-                   lambda conversion: read(conversion, args.annotations, args.protocol))
+    run_tool(lambda: convert(args, data_set, args.protocol, extension, protocols[args.protocol],
+                             lambda conversion: read(conversion, args.annotations, args.protocol)))
 
 
-def run_conversion(args: argparse.Namespace, data_set: str, protocol: str, extension: str,
-                   published: Mapping[str, Published],
-                   read: Callable[[Conversion], None]) -> None:
-    """Convert, and end the process with a message where that fails.
+def convert(args: argparse.Namespace, data_set: str, protocol: str, extension: str,
+            published: Mapping[str, Published], read: Callable[[Conversion], None]) -> None:
+    """Convert, match the videos, and write the annotations and the report.
 
     Args:
         args (argparse.Namespace): From a :func:`converter_parser`.
@@ -78,13 +77,11 @@ def run_conversion(args: argparse.Namespace, data_set: str, protocol: str, exten
         extension (str): Extension of names where no videos are given.
         published (Mapping): Published counts of each split.
         read (Callable): ``read(conversion)`` adds the splits.
+
+    Raises:
+        ValueError: If what was read, or the options, do not fit; also if ``--out`` holds
+            something else.
     """
-    run_tool(lambda: _convert(args, data_set, protocol, extension, published, read))
-
-
-def _convert(args: argparse.Namespace, data_set: str, protocol: str, extension: str,
-             published: Mapping[str, Published], read: Callable[[Conversion], None]) -> None:
-    """Convert; see :func:`run_conversion`."""
     if args.check_videos and args.videos is None:
         raise ValueError('--check-videos needs --videos')
     _refuse_other_content(args.out, data_set, protocol)
