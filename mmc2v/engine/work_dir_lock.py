@@ -62,4 +62,4 @@ def _holder(place: str) -> str:
         holder = json.loads(Path(place, HOLDER).read_bytes())
         return f"process {holder['process']} on {holder['host']}, since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
-        return 'a process that has not left its name'
+        return 'a process that has not said who it is'
