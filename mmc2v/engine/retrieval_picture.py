@@ -79,21 +79,21 @@ class RetrievalPictureHook(Hook):
         video = np.stack([item['video'] for item in items])
         names = [item['name'] for item in items]
         chosen = np.linspace(0, len(items) - 1, min(self.num_queries, len(items)), dtype=int)
-        panels = [_panel(items[right]['captions'][0], len(items), self._rows(
-            video @ items[right]['text'][0], right, names, dataset)) for right in chosen]
+        panels = [_panel(items[own]['captions'][0], len(items), self._rows(
+            video @ items[own]['text'][0], own, names, dataset)) for own in chosen]
         mkdir_or_exist(self.out_dir)
         path = osp.join(self.out_dir, 'retrieval.png')
         _stack(panels, columns=2).save(path)
         runner.logger.info(f'queries and their best videos are drawn in {path}')
 
-    def _rows(self, scores: np.ndarray, right: int, names: list[str], dataset) -> list[_Row]:
+    def _rows(self, scores: np.ndarray, own: int, names: list[str], dataset) -> list[_Row]:
         """Return the best videos of a query, and the correct one where it is not among them."""
         # of equal scores the correct video comes last
-        order = np.lexsort((np.arange(len(scores)) == right, -scores)).tolist()
+        order = np.lexsort((np.arange(len(scores)) == own, -scores)).tolist()
         shown = list(enumerate(order, 1))[:self.top_k]
-        if right not in order[:self.top_k]:
-            shown.append((order.index(right) + 1, right))
-        return [_Row(rank, float(scores[index]), names[index], index == right,
+        if own not in order[:self.top_k]:
+            shown.append((order.index(own) + 1, own))
+        return [_Row(rank, float(scores[index]), names[index], index == own,
                      self._strip(dataset[index]['inputs'])) for rank, index in shown]
 
     def _strip(self, inputs: dict) -> Image.Image:

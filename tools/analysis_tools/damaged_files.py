@@ -143,7 +143,7 @@ def at(frames: list, index: VideoIndex, number: int) -> tuple[Optional[np.ndarra
     return next((frame[1:] for frame in frames if frame[0] == index.pts[number]), (None, False))
 
 
-def resembles_another(image: np.ndarray, right: Optional[np.ndarray], frames: list) -> bool:
+def resembles_another(image: np.ndarray, own: Optional[np.ndarray], frames: list) -> bool:
     """Say whether an image looks like the frame of another time rather than of its own.
 
     Neighbouring frames of the made videos differ by 30 to 50 levels on average.
@@ -153,7 +153,7 @@ def resembles_another(image: np.ndarray, right: Optional[np.ndarray], frames: li
             return 255.0
         return float(np.abs(other.astype(np.int16) - image).mean())
     nearest = min((difference(other) for _, other, _ in frames), default=255.0)
-    return nearest < 8 and difference(right) > 2 * nearest + 1
+    return nearest < 8 and difference(own) > 2 * nearest + 1
 
 
 def examine(path: str, original: list, rng: np.random.Generator) -> Counter:
