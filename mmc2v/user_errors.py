@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import sys
+import traceback
 from types import FrameType
 from typing import Any, Optional
 
@@ -32,7 +33,8 @@ def user_message(error: BaseException) -> Optional[str]:
     Args:
         error (BaseException): As it was caught.
     """
-    frames = _frames(error)
+    # from where it was caught to where it was raised
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
         return f'{error}, in writing {_run_files()}'  # by those that do not name their files
     if isinstance(error, USER_ERRORS):
@@ -64,15 +66,6 @@ def exit_with_message(error: BaseException) -> None:
     if message is not None:
         rank, world_size = get_dist_info()
         sys.exit(f'error{f" on rank {rank}" if world_size > 1 else ""}: {message}')
-
-
-def _frames(error: BaseException) -> list[FrameType]:
-    """Return the frames from where an error was caught to where it was raised."""
-    frames, trace = [], error.__traceback__
-    while trace is not None:
-        frames.append(trace.tb_frame)
-        trace = trace.tb_next
-    return frames
 
 
 def _without_worker(error: BaseException, frames: list[FrameType]) -> str:

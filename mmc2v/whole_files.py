@@ -1,17 +1,16 @@
-"""What is whole or absent: how it is written, and how damage of archives is noticed."""
+"""Files that are whole or absent: how they are written."""
 import errno
+import json
 import os
 import re
 import secrets
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Optional, Union
+from typing import Any, BinaryIO, Union
 
 _PARTIAL = re.compile(r'.+\.[0-9a-f]{8}\.partial')
-_ARCHIVE = b'PK\x03\x04'  # how a zip archive begins, and so what torch.save writes
 
 
 @contextmanager
@@ -86,6 +85,11 @@ def write_whole(path: Union[str, Path], content: bytes) -> None:
         file.write(content)
 
 
+def to_json(content: Any) -> bytes:
+    """Return the bytes of a JSON file, one value a line."""
+    return f'{json.dumps(content, indent=1)}\n'.encode()
+
+
 def remove_partials(folder: Union[str, Path]) -> None:
     """Remove what writers that were killed have left; nobody may be writing there.
 
@@ -95,46 +99,6 @@ def remove_partials(folder: Union[str, Path]) -> None:
     for path in Path(folder).glob('*.partial'):
         if _PARTIAL.fullmatch(path.name):
             path.unlink()
-
-
-def is_archive(path: Union[str, Path]) -> bool:
-    """Say whether torch takes a file for a zip archive, which it does by its first bytes."""
-    with open(path, 'rb') as file:
-        return file.read(len(_ARCHIVE)) == _ARCHIVE
-
-
-def damage_of_archive(path: Union[str, Path]) -> Optional[str]:
-    """Compare the checksums in an archive, which torch writes and does not compare.
-
-    Args:
-        path (str | Path): A file, of which nothing is said where it is no zip archive.
-
-    Returns:
-        str, optional: What is wrong; none where all is well.
-    """
-    if not is_archive(path):
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            part = archive.testzip()
-    except Exception as error:  # whatever the file consists of
-        return str(error) or type(error).__name__
-    return part and f'the checksum of its part {part} differs'
-
-
-def refuse_damaged(path: Union[str, Path]) -> None:
-    """Refuse a local file whose checksums differ; see :func:`damage_of_archive`.
-
-    Args:
-        path (str | Path): File; an address, or what does not exist, is left to its reader.
-
-    Raises:
-        ValueError: If it is damaged.
-    """
-    path = os.path.expanduser(path)
-    damage = damage_of_archive(path) if os.path.isfile(path) else None
-    if damage:
-        raise ValueError(f"'{path}' is damaged: {damage}. Copy or fetch it again")
 
 
 def _partial_name(path: Path) -> Path:

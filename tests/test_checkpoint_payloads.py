@@ -27,8 +27,8 @@ from mmc2v.models import read_clip_weights
 from mmc2v.models.parts import load_pretrained
 
 from .models import golden
+from .test_checkpoint_reading import flip
 from .test_compat import Call
-from .test_whole_files import flip
 from .tiny import ARCH, ROOT, model_config
 
 

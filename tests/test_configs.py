@@ -290,10 +290,10 @@ def test_images_are_prepared_as_the_weights_want(name, tag):
     config = Config.fromfile(ROOT / f'configs/{name}.py')
     wanted = clip_preprocessing(config.model.backbone.arch, tag)
     assert config.model.pretrained == tag
-    assert list(config.model.data_preprocessor.mean) == wanted.mean
-    assert list(config.model.data_preprocessor.std) == wanted.std
+    assert list(config.model.data_preprocessor.mean) == [255 * value for value in wanted.mean]
+    assert list(config.model.data_preprocessor.std) == [255 * value for value in wanted.std]
     for kind in ('train', 'test'):
         step, = [step for step in config[f'{kind}_dataloader'].dataset.pipeline
                  if 'ResizeCenterCrop' in step.type]
         assert (step.size, step.get('interpolation', 'bicubic'), step.keep_ratio) == (
-            wanted.size, wanted.interpolation, wanted.keep_ratio)
+            wanted.size, wanted.interpolation, wanted.resize_mode == 'shortest')

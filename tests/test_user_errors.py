@@ -8,13 +8,13 @@ import sys
 
 import command_line
 import pytest
+from launch.training_settings import check_training
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import OPTIMIZERS, init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mmc2v.datasets import VideoDecodeError
-from mmc2v.engine.training_settings import check_training
 from mmc2v.registry import DATASETS, MODELS
 from mmc2v.user_errors import exit_with_message, user_message
 

@@ -78,18 +78,18 @@ def main() -> None:
                         help='folder of checkpoints, logs, pictures and results; default '
                         'work_dirs/demo')
     args = parser.parse_args()
+    from mmc2v.whole_files import to_json, write_whole
+
     missing = [config for config in args.configs if not Path(config).is_file()]
     if missing:
         raise FileNotFoundError(f"the config '{missing[0]}' is not a file")
-    from mmc2v.whole_files import write_whole
 
     start = time.time()
     seconds = {'data': run('dataset_converters/make_moving_shapes.py')}
     results = {Path(config).stem: train_and_test(config, args.out, seconds)
                for config in args.configs}
     seconds['total'] = round(time.time() - start, 1)
-    write_whole(args.out / 'results.json',
-                f'{json.dumps(dict(results, seconds=seconds), indent=1)}\n'.encode())
+    write_whole(args.out / 'results.json', to_json(dict(results, seconds=seconds)))
     print('\n'.join(summary(results, args.out)))
 
 

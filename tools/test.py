@@ -12,7 +12,6 @@ measured ones, if the model is the config's and the whole test set of that proto
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,13 +80,14 @@ def add_outputs(config: Config, args: argparse.Namespace) -> None:
 def main() -> dict[str, float]:
     """Test as the command line says."""
     args = parse_args()
+    from launch.run_summary import log_summary
+    from launch.runner import build_runner, end_processes, load_config, start_processes
     from mmengine.dist import is_main_process
 
     from mmc2v.apis import load_whole, start_from_pretrained, use_bf16_weights
-    from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
-    from mmc2v.engine.run_summary import bare_model, log_summary
+    from mmc2v.engine.bare_model import bare_model
     from mmc2v.evaluation import find_published, format_table
-    from mmc2v.whole_files import write_whole
+    from mmc2v.whole_files import to_json, write_whole
 
     config = load_config(args, ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
     published = find_published(config)
@@ -116,7 +116,7 @@ def main() -> dict[str, float]:
                 published = None
             print(format_table(metrics, published), flush=True)
         if args.out is not None:
-            write_whole(args.out, f'{json.dumps(metrics, indent=1)}\n'.encode())
+            write_whole(args.out, to_json(metrics))
     end_processes(runner)
     return metrics
 

@@ -1,4 +1,4 @@
-"""Hooks, optimizer parts and what the scripts share."""
+"""Hooks and optimizer parts."""
 from .best_and_last import BestAndLastHook
 from .checkpoints import AtomicCheckpointHook
 from .evaluation_progress import EvaluationProgressHook

@@ -1,5 +1,4 @@
 """Reports the best and the last validation, which the literature mixes."""
-import json
 import os
 from pathlib import Path
 from typing import Optional
@@ -10,7 +9,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmc2v.evaluation import format_table
 from mmc2v.registry import HOOKS
-from mmc2v.whole_files import write_whole
+from mmc2v.strict_text import read_json
+from mmc2v.whole_files import to_json, write_whole
 
 from .split_overlap import annotation_files
 
@@ -41,7 +41,7 @@ class BestAndLastHook(Hook):
         if runner.iter > 0 and path.is_file():
             try:
                 history = {int(step): dict(metrics) for step, metrics in
-                           json.loads(path.read_bytes()).items()}
+                           read_json(path).items()}
             except (ValueError, TypeError, AttributeError) as error:
                 runner.logger.warning(
                     f"'{path}' cannot be read ({error}): validations up to {self._unit(runner)} "
@@ -88,5 +88,4 @@ class BestAndLastHook(Hook):
     @staticmethod
     def _write(runner: Runner, name: str, content: dict) -> None:
         if is_main_process():
-            write_whole(Path(runner.work_dir, name),
-                        f'{json.dumps(content, indent=1)}\n'.encode())
+            write_whole(Path(runner.work_dir, name), to_json(content))

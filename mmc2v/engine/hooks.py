@@ -91,23 +91,24 @@ class ContrastiveBatchHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Compare; see :func:`refuse_empty_epoch`."""
-        own, ranks = refuse_empty_epoch(runner.train_dataloader), get_world_size()
+        batch_size, ranks = refuse_empty_epoch(runner.train_dataloader), get_world_size()
         recipe = self.recipe_batch_size or (runner.cfg.get('auto_scale_lr') or {}).get(
             'base_batch_size')
-        if recipe and own * ranks != recipe:
+        if recipe and batch_size * ranks != recipe:
             runner.logger.warning(
-                f'the contrastive batch is {own} x {ranks} ranks = {own * ranks}, the recipe '
-                f'expects {recipe}: {self._advice(own, ranks, recipe)}')
+                f'the contrastive batch is {batch_size} x {ranks} ranks = {batch_size * ranks}, '
+                f'the recipe expects {recipe}: {self._advice(batch_size, ranks, recipe)}')
 
     @staticmethod
-    def _advice(own: int, ranks: int, recipe: int) -> str:
+    def _advice(batch_size: int, ranks: int, recipe: int) -> str:
         """Name the options that get there on this machine."""
         options = []
         if recipe % ranks == 0:
             options.append(f'--cfg-options train_dataloader.batch_size={recipe // ranks} gets '
                            'there here')
-        if recipe % own == 0 and 1 < recipe // own <= torch.cuda.device_count():
-            options.append(f'bash tools/dist_train.sh CONFIG {recipe // own} gets there on the '
+        wanted_ranks = recipe // batch_size
+        if recipe % batch_size == 0 and 1 < wanted_ranks <= torch.cuda.device_count():
+            options.append(f'bash tools/dist_train.sh CONFIG {wanted_ranks} gets there on the '
                            'GPUs of this machine')
         return ', or '.join(options) or f'use a number of ranks that divides {recipe}'
 

@@ -1,13 +1,17 @@
 """Gives the metric a query bank of training captions."""
+from itertools import chain
+
 import numpy as np
 from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmc2v.annotations import check_captions, read_json_object
+from mmc2v.annotations import read_annotation
 from mmc2v.apis import encode_texts
 from mmc2v.evaluation import RetrievalMetric
 from mmc2v.registry import HOOKS
+
+from .bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -28,19 +32,18 @@ class QueryBankHook(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Encode a share on every rank and hand the whole to the metric."""
-        captions = [caption for name, own in read_json_object(self.ann_file).items()
-                    for caption in check_captions(self.ann_file, name, own)]
+        captions = list(chain.from_iterable(read_annotation(self.ann_file).values()))
         count = min(self.num_captions, len(captions))
         chosen = [captions[i] for i in np.linspace(0, len(captions) - 1, count, dtype=int)]
         runner.logger.info(f"encoding a query bank of {count} of the {len(captions)} captions of "
                            f"'{self.ann_file}'")
-        model = getattr(runner.model, 'module', runner.model)
+        model = bare_model(runner)
         model.cfg = runner.cfg
         rank, world_size = get_dist_info()
         # every rank has at least one; what the padding repeats is cut off below
         padded = chosen + chosen[:1] * (-count % world_size)
-        own = encode_texts(model, padded[rank::world_size], title='query bank')
-        parts = all_gather_object(own.float().numpy())
+        embeddings = encode_texts(model, padded[rank::world_size], title='query bank')
+        parts = all_gather_object(embeddings.float().numpy())
         bank = np.stack(parts, axis=1).reshape(len(padded), -1)[:count]
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, RetrievalMetric):

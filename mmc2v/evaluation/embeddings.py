@@ -8,7 +8,8 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mmc2v.annotations import match_names, parse_json
+from mmc2v.annotations import match_names
+from mmc2v.strict_text import parse_json
 from mmc2v.whole_files import open_whole
 
 FORMAT = 1
@@ -104,8 +105,8 @@ class RetrievalEmbeddings:
         match = match_names(self.video_ids.tolist(), annotation)
         wanted = {name: set(annotation[other]) for name, other in match.items()}
         chosen = np.flatnonzero([name in wanted for name in self.video_ids])
-        kept = np.flatnonzero([caption in wanted.get(self.video_ids[own], ()) for own, caption in
-                               zip(self.owner, self.captions.tolist())])
+        kept = np.flatnonzero([caption in wanted.get(video_id, ()) for video_id, caption in
+                               zip(self.video_ids[self.owner], self.captions.tolist())])
         bare = np.setdiff1d(chosen, self.owner[kept])
         if len(bare) or not len(chosen):
             raise ValueError(

@@ -11,7 +11,8 @@ import torch
 from mmengine.runner import Runner
 
 from mmc2v.datasets import FeatureTextDataset, LoadFeatures, VideoDecodeError
-from mmc2v.datasets.feature_text_dataset import MAX_CHANNELS, feature_files, save_features
+from mmc2v.datasets.feature_text_dataset import feature_files, save_features
+from mmc2v.datasets.transforms.features import MAX_CHANNELS
 from mmc2v.registry import MODELS
 
 from ..tiny import ROOT, full_disk, model_config, random_video, run_config, write_dataset

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmc2v.datasets import VideoDecodeError, VideoTextDataset
-from mmc2v.datasets.video_text_dataset import global_randomness
+from mmc2v.datasets.randomness import global_randomness
 from mmc2v.registry import DATASETS
 
 from ..tiny import dataset_config, pipeline, random_video, write_dataset
@@ -75,11 +75,11 @@ def test_uniform_sample_of_mmaction2_serves(folder):
     ({}, 'holds no video'),
     ({'0.mp4': []}, "video '0.mp4': there is no caption"),
     ({'0.mp4': 'a string'}, "video '0.mp4': captions must be a list"),
-    ({'0.mp4': ['good', '  ']}, "video '0.mp4': caption 1 is empty"),
-    ({'0.mp4': ['good'], '1.mp4': [7]}, "video '1.mp4': caption 0 is 7, not a string"),
+    ({'0.mp4': ['good', '  ']}, "video '0.mp4', caption 1: the caption is empty"),
+    ({'0.mp4': ['good'], '1.mp4': [7]}, "video '1.mp4', caption 0: expected a caption, found 7"),
     ('{"0.mp4": ["a"], "1.mp4": ["b"], "0.mp4": ["c"]}', r"the key '0.mp4' appears twice"),
     ('{"0.mp4": ["a"', r'row 1, column 15: not JSON'),
-    ('["0.mp4"]', 'must hold an object'),
+    ('["0.mp4"]', 'expected an object, found a list'),
     ({'0.mp4': ['a'], '../videos/0.mp4': ['b']}, "annotation.json.*'../videos/0.mp4' is outside"),
     ({'0.mp4': ['a'], './0.mp4': ['b']}, "'0.mp4' and './0.mp4' are one video"),
     ({'x' * 5000: ['a']}, 'annotation.json.*of 5000 characters'),

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from launch.runner import leave_process_group
 from mmengine.evaluator import Evaluator
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 
 from mmc2v.engine import checkpoint_files, checkpoint_sharing
 from mmc2v.engine.checkpoint_files import find_whole_checkpoint
 from mmc2v.engine.checkpoint_sharing import share_checkpoint
-from mmc2v.engine.launch import leave_process_group
 from mmc2v.whole_files import write_whole
 
 from ..processes import run_ranks
-from ..test_whole_files import flip
+from ..test_checkpoint_reading import flip
 from ..tiny import run_config, write_dataset
 from ..tools import kill_and_resume
 

@@ -3,11 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from launch.runner import leave_process_group
 from mmaction.structures import ActionDataSample
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmc2v.engine import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
-from mmc2v.engine.launch import leave_process_group
 
 from ..processes import run_ranks
 from ..tiny import run_config, write_dataset

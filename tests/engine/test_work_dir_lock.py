@@ -6,10 +6,10 @@ import time
 
 import pytest
 import torch.distributed as dist
+from launch.runner import leave_process_group
 from mmengine.runner import Runner
 
 from mmc2v.engine import work_dir_lock
-from mmc2v.engine.launch import leave_process_group
 from mmc2v.engine.main_process import on_main_process
 from mmc2v.engine.work_dir_lock import lock_work_dir, unlock_work_dir
 

@@ -108,8 +108,8 @@ def outcome(done: subprocess.CompletedProcess, good: str) -> str:
     if done.returncode == 0:
         found = re.findall(good, done.stdout)
         return found[-1] if found else 'FAILED: it did not say what it did'
-    said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    telling = [line for line in said if re.match(r'(E  |FAILED|ERROR|\w*Error)', line)] or said
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r'(E  |FAILED|ERROR|\w*Error)', line)] or lines
     return f'FAILED: {telling[-1][:200] if telling else done.returncode}'.replace('|', '/')
 
 

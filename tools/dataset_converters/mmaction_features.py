@@ -81,10 +81,10 @@ def main() -> None:
     parser.add_argument('--layout', choices=['TC', 'CT'], required=True,
                         help='sides of the arrays: TC of 2D recognizers, CT of 3D ones')
     args = parser.parse_args()
+    from preparation.videos import walk_files
     from tqdm import tqdm
 
     from mmc2v.datasets.feature_text_dataset import feature_files, save_features
-    from mmc2v.preparation.videos import walk_files
 
     if not args.folder.is_dir():
         raise FileNotFoundError(f"'{args.folder}' holds no .pkl file: it is no folder")

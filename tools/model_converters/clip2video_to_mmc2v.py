@@ -61,6 +61,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     import torch
 
     from mmc2v.checkpoint_reading import read_checkpoint_file
+    from mmc2v.first_line import first_line_of
 
     if not path.is_file():
         raise FileNotFoundError(f'{path} is not a file')
@@ -69,9 +70,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             with np.load(path, allow_pickle=False) as arrays:
                 state: Mapping = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
         except Exception as error:  # whatever the file consists of
-            reason = str(error).split('\n')[0]
             raise ValueError(f"'{path}' cannot be read as arrays: {type(error).__name__}: "
-                             f'{reason}') from error
+                             f'{first_line_of(error)}') from error
     else:
         state = read_checkpoint_file(path, map_location='cpu')
     if not isinstance(state, Mapping):

@@ -7,6 +7,8 @@ from typing import Optional, Protocol
 
 import numpy as np
 
+from mmc2v.first_line import first_line_of
+
 # Of a frame, by default: all sizes of 8K.
 MAX_PIXELS = 8192 * 8192
 
@@ -70,7 +72,6 @@ class VideoReader(Protocol):
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or its type."""
+    """Return the first line of what a decoder's error says, or its type."""
     # FFmpeg's errors repeat number and path
-    said = getattr(error, 'strerror', None) or str(error)
-    return (said.strip().splitlines() or [type(error).__name__])[0]
+    return first_line_of(getattr(error, 'strerror', None) or error)

@@ -138,9 +138,10 @@ def _warn_of_other_preprocessing(model: nn.Module, pretrained: str, arch: Arch) 
     if not isinstance(arch, str) or mean is None or not sees_images \
             or not get_pretrained_cfg(arch, pretrained):
         return
-    wanted = clip_preprocessing(arch, pretrained)
+    weights = clip_preprocessing(arch, pretrained)
+    wanted = [[255 * value for value in values] for values in (weights.mean, weights.std)]
     found = [buffer.flatten().tolist() for buffer in (mean, preprocessor.std)]
-    if not torch.allclose(torch.tensor(found), torch.tensor([wanted.mean, wanted.std]), atol=0.01):
+    if not torch.allclose(torch.tensor(found), torch.tensor(wanted), atol=0.01):
         print_log(f"the weights '{pretrained}' of {arch} were trained on images of mean "
-                  f'{wanted.mean} and std {wanted.std}, but data_preprocessor has {found[0]} and '
+                  f'{wanted[0]} and std {wanted[1]}, but data_preprocessor has {found[0]} and '
                   f'{found[1]}', logger='current', level=logging.WARNING)

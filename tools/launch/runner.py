@@ -12,9 +12,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmc2v.config_reading import parse_options, read_config
+from mmc2v.engine import EvaluationProgressHook
 from mmc2v.installed import config_file
 
-from .evaluation_progress import EvaluationProgressHook
 from .loader_settings import fit_loaders
 from .main_process import on_main_process
 from .quiet_runner import QuietRunner

@@ -2,8 +2,7 @@
 import os
 
 import pytest
-
-from mmc2v.preparation.videos import find_videos
+from preparation.videos import find_videos
 
 
 @pytest.fixture

@@ -4,55 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from mmc2v.annotations import read_json_object
-
 
 class Published(NamedTuple):
     """Counts of a split as published, None where the literature gives none."""
 
     videos: Optional[int]
     captions: Optional[int]
-
-
-class ReportedCounts(NamedTuple):
-    """What the report of a conversion says of a split."""
-
-    protocol: str
-    videos: int
-    listed_videos: int
-    missing_videos: int
-
-
-def read_counts(path: Path, split: str) -> Optional[ReportedCounts]:
-    """Read from the report of a conversion what it counted.
-
-    Args:
-        path (Path): The ``report.json``.
-        split (str): Name of an annotation without extension.
-
-    Returns:
-        ReportedCounts, optional: None if the report says nothing of that split.
-
-    Raises:
-        ValueError: If it is not JSON, or no report of a conversion.
-    """
-    report = read_json_object(str(path))
-    foreign = ValueError(f"'{path}' is not the report of one of our converters")
-    splits = report.get('splits')
-    if not {'data_set', 'protocol'} <= report.keys() or not isinstance(splits, dict):
-        raise foreign
-    counts = splits.get(split)
-    if counts is None:
-        return None
-    try:
-        found = ReportedCounts(f"{report['data_set']} {report['protocol']}", counts['videos'],
-                               counts['listed_videos'], len(counts['missing']))
-    except (KeyError, TypeError):
-        raise foreign from None
-    if not all(type(number) is int for number in found[1:]) \
-            or found.videos + found.missing_videos != found.listed_videos:
-        raise foreign
-    return found
 
 
 def shared_ids(splits: Mapping[str, Mapping]) -> dict[str, list[str]]:

@@ -4,12 +4,16 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmc2v.engine import (
+    BestAndLastHook,
+    ContrastiveBatchHook,
+    EpochRandomnessHook,
+    LoaderShareHook,
+    SplitOverlapHook,
+    UndecodableVideosHook,
+)
+from mmc2v.engine.split_overlap import annotation_files
 from mmc2v.registered_types import did_you_mean, find_type
-
-from .best_and_last import BestAndLastHook
-from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
-from .loader_share import LoaderShareHook
-from .split_overlap import SplitOverlapHook, annotation_files
 
 SAFETY_HOOKS = {f'mmc2v.{hook.__name__}': hook for hook in (
     EpochRandomnessHook, ContrastiveBatchHook, UndecodableVideosHook, SplitOverlapHook,

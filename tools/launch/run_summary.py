@@ -7,8 +7,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmc2v.datasets import VideoTextDataset
-
-from .hooks import wrapped_datasets
+from mmc2v.engine.bare_model import bare_model
+from mmc2v.engine.hooks import wrapped_datasets
 
 
 def log_summary(runner: Runner, **loaders: DataLoader) -> None:
@@ -39,11 +39,6 @@ def start_of_training(runner: Runner) -> str:
     pretrained = bare_model(runner).pretrained
     return 'starting from random weights' if pretrained is None else \
         f"starting from the CLIP weights '{pretrained}'"
-
-
-def bare_model(runner: Runner) -> nn.Module:
-    """Return the model without what distributes it."""
-    return getattr(runner.model, 'module', runner.model)
 
 
 def _data(loader: DataLoader) -> str:

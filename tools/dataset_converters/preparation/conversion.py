@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mmc2v.annotations import check_caption
+
 
 @dataclass
 class Conversion:
@@ -45,15 +47,12 @@ class Conversion:
         Raises:
             ValueError: If it is not text, or empty.
         """
-        if not isinstance(text, str):
-            raise ValueError(f'{where}: expected a caption, found {text!r}')
-        if text.strip():
-            return ' '.join(text.split())
-        if not self.skip_empty:
-            raise ValueError(f'{where}: the caption is empty; --skip-empty-captions leaves such '
-                             'captions out and lists them in the report')
-        self.skipped.append(where)
-        return None
+        if self.skip_empty and isinstance(text, str) and not text.strip():
+            self.skipped.append(where)
+            return None
+        return ' '.join(check_caption(where, text, (
+            '; --skip-empty-captions leaves such captions out and lists them in the report'
+        )).split())
 
     def captions(self, where: str, texts: Any) -> list[str]:
         """Check a list of captions, see :meth:`caption`."""
@@ -94,11 +93,11 @@ class Conversion:
             ValueError: If listed videos have no caption.
         """
         ids = list(ids)
-        lacking = [name for name in ids if not captions.get(name)]
-        if lacking and (len(lacking) == len(ids) or not may_lack_captions):
+        without = [name for name in ids if not captions.get(name)]
+        if without and (len(without) == len(ids) or not may_lack_captions):
             raise ValueError(
-                f"{len(lacking)} of {len(ids)} videos of '{list_name}' (row "
-                f"{ids.index(lacking[0]) + first_row}: '{lacking[0]}') have no caption in "
+                f"{len(without)} of {len(ids)} videos of '{list_name}' (row "
+                f"{ids.index(without[0]) + first_row}: '{without[0]}') have no caption in "
                 f'{sorted(set(self.sources) - {list_name})}; the files do not belong together')
-        self.without_captions[split] = lacking
+        self.without_captions[split] = without
         self.splits[split] = {name: list(captions[name]) for name in ids if captions.get(name)}

@@ -5,12 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
+from launch.runner import end_processes, start_processes
 from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
 
-from mmc2v.engine.launch import end_processes, start_processes
-
-from ..tiny import batch, build_model
+from ...tiny import batch, build_model
 
 
 def test_the_wrapper_is_gone_before_the_group_ends(tmp_path, monkeypatch):

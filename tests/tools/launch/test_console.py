@@ -4,14 +4,14 @@ import warnings
 
 import pytest
 import torch
+from launch.quiet_runner import QuietRunner
+from launch.run_summary import log_summary, start_of_training
+from launch.runner import build_runner
 from mmengine.runner import Runner
 
 from mmc2v.engine import EvaluationProgressHook, evaluation_progress
-from mmc2v.engine.launch import build_runner
-from mmc2v.engine.quiet_runner import QuietRunner
-from mmc2v.engine.run_summary import log_summary, start_of_training
 
-from ..tiny import run_config, write_dataset
+from ...tiny import run_config, write_dataset
 
 
 @pytest.fixture(scope='module')

@@ -1,9 +1,8 @@
 """Loaders fit the machine."""
 import pytest
+from launch import loader_settings
+from launch.loader_settings import available_cores, fit_loaders
 from mmengine.config import Config
-
-from mmc2v.engine import loader_settings
-from mmc2v.engine.loader_settings import available_cores, fit_loaders
 
 
 def config(**kwargs):

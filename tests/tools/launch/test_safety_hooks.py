@@ -2,13 +2,13 @@
 import sys
 
 import pytest
+from launch.safety_hooks import SAFETY_HOOKS, complete_hooks
 from mmengine.config import Config
 
 from mmc2v.engine import SplitOverlapHook
-from mmc2v.engine.safety_hooks import SAFETY_HOOKS, complete_hooks
 
-from ..models.golden import load_tool
-from ..tiny import ROOT, run_config, write_dataset
+from ...models.golden import load_tool
+from ...tiny import ROOT, run_config, write_dataset
 
 
 def read(name='clip2video_msrvtt.py', **kwargs):

@@ -1,15 +1,19 @@
 """A converter's command line, and the way from there to the files that it writes."""
 import argparse
-import json
 import os
 import posixpath
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mmc2v.annotations import read_json_object
-from mmc2v.whole_files import open_whole
+from mmc2v.strict_text import read_json
+from mmc2v.whole_files import open_whole, to_json
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from command_line import Parser, positive_int
+from command_line import run as run_tool
 
 from .conversion import Conversion
 from .report import Published, count_split, print_report, shared_ids
@@ -18,10 +22,9 @@ from .videos import find_undecodable, find_videos, match_id, refuse_shared_files
 SPLITS = ('train', 'val', 'test')
 
 
-def converter_parser(description: str) -> argparse.ArgumentParser:
+def converter_parser(description: str) -> Parser:
     """Return a parser of what all converters have in common."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description)
     parser.add_argument('--videos', type=Path, metavar='DIR',
                         help='folder of the videos, searched with its subfolders; without it '
                         'names are written with the usual extension and nothing is matched')
@@ -33,7 +36,7 @@ def converter_parser(description: str) -> argparse.ArgumentParser:
                         help='decode every video and write undecodable.json')
     parser.add_argument('--skip-empty-captions', action='store_true',
                         help='leave empty captions out instead of refusing the file')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(),
+    parser.add_argument('--workers', type=positive_int, default=os.cpu_count(),
                         help='processes that check videos; default: all cores')
     return parser
 
@@ -59,14 +62,13 @@ def run(description: str, data_set: str, extension: str,
                                                 if known.lower() == name.lower()), name),
                         help=f'one of {", ".join(names)}; default {names[0]}')
     args = parser.parse_args()
-    run_conversion(args, data_set, args.protocol, extension, protocols[args.protocol],
-                   lambda conversion: read(conversion, args.annotations, args.protocol))
+    run_tool(lambda: convert(args, data_set, args.protocol, extension, protocols[args.protocol],
+                             lambda conversion: read(conversion, args.annotations, args.protocol)))
 
 
-def run_conversion(args: argparse.Namespace, data_set: str, protocol: str, extension: str,
-                   published: Mapping[str, Published],
-                   read: Callable[[Conversion], None]) -> None:
-    """Convert, and end the process with a message where that fails.
+def convert(args: argparse.Namespace, data_set: str, protocol: str, extension: str,
+            published: Mapping[str, Published], read: Callable[[Conversion], None]) -> None:
+    """Convert, match the videos, and write the annotations and the report.
 
     Args:
         args (argparse.Namespace): From a :func:`converter_parser`.
@@ -75,34 +77,31 @@ def run_conversion(args: argparse.Namespace, data_set: str, protocol: str, exten
         extension (str): Extension of names where no videos are given.
         published (Mapping): Published counts of each split.
         read (Callable): ``read(conversion)`` adds the splits.
+
+    Raises:
+        ValueError: If what was read, or the options, do not fit; also if ``--out`` holds
+            something else.
     """
-    try:
-        if args.check_videos and args.videos is None:
-            raise ValueError('--check-videos needs --videos')
-        if args.workers < 1:
-            raise ValueError(f'--workers must be at least 1, got {args.workers}')
-        _refuse_other_content(args.out, data_set, protocol)
-        conversion = Conversion(args.skip_empty_captions)
-        read(conversion)
-        report = dict(data_set=data_set, protocol=protocol,
-                      annotations=sorted(set(conversion.sources)), notes=conversion.notes,
-                      matched_to_files=args.videos is not None, splits={},
-                      shared_ids=shared_ids(conversion.splits),
-                      skipped_empty_captions=conversion.skipped,
-                      repeated_captions=conversion.repeated, undecodable=None)
-        annotations = _match(conversion, args, extension, published, report)
-        _write(args.out, dict(report=report, **annotations))
-        for split in set(SPLITS) - set(conversion.splits):  # of an earlier run
-            (args.out / f'{split}.json').unlink(missing_ok=True)
-        if args.check_videos:
-            names = sorted({name for videos in annotations.values() for name in videos})
-            report['undecodable'] = find_undecodable(args.videos, names, args.workers)
-            _write(args.out, dict(undecodable=report['undecodable'], report=report))
-        print_report(report, args.out)
-    except Exception as error:
-        from mmc2v.user_errors import exit_with_message  # imports much, for the exception alone
-        exit_with_message(error)
-        raise
+    if args.check_videos and args.videos is None:
+        raise ValueError('--check-videos needs --videos')
+    _refuse_other_content(args.out, data_set, protocol)
+    conversion = Conversion(args.skip_empty_captions)
+    read(conversion)
+    report = dict(data_set=data_set, protocol=protocol,
+                  annotations=sorted(set(conversion.sources)), notes=conversion.notes,
+                  matched_to_files=args.videos is not None, splits={},
+                  shared_ids=shared_ids(conversion.splits),
+                  skipped_empty_captions=conversion.skipped,
+                  repeated_captions=conversion.repeated, undecodable=None)
+    annotations = _match(conversion, args, extension, published, report)
+    _write(args.out, dict(report=report, **annotations))
+    for split in set(SPLITS) - set(conversion.splits):  # of an earlier run
+        (args.out / f'{split}.json').unlink(missing_ok=True)
+    if args.check_videos:
+        names = sorted({name for videos in annotations.values() for name in videos})
+        report['undecodable'] = find_undecodable(args.videos, names, args.workers)
+        _write(args.out, dict(undecodable=report['undecodable'], report=report))
+    print_report(report, args.out)
 
 
 def _match(conversion: Conversion, args: argparse.Namespace, extension: str,
@@ -136,7 +135,7 @@ def _match(conversion: Conversion, args: argparse.Namespace, extension: str,
 def _refuse_other_content(out: Path, data_set: str, protocol: str) -> None:
     """Refuse a folder with annotations of something else, or with some that nobody knows of."""
     if (out / 'report.json').is_file():
-        found = read_json_object(str(out / 'report.json'))
+        found = read_json(out / 'report.json')
         if 'data_set' not in found or 'protocol' not in found:
             raise ValueError(f"'{out / 'report.json'}' is not the report of one of our converters, "
                              'and would be overwritten; give another folder by --out')
@@ -155,5 +154,5 @@ def _write(folder: Path, contents: Mapping[str, Any]) -> None:
     with ExitStack() as files:  # which ends what is begun last first
         for name, content in reversed(contents.items()):
             file = files.enter_context(open_whole(folder / f'{name}.json'))
-            file.write(f'{json.dumps(content, indent=1)}\n'.encode())
+            file.write(to_json(content))
             file.flush()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmc2v.annotations import normalize_name
+from mmc2v.strict_text import read_json
 
 from .conversion import Conversion
-from .reading import read_json, read_json_lines, read_numbered_table
+from .reading import read_json_lines, read_numbered_table
 
 COLUMNS = ('video', 'caption')
 SPLIT_NAMES = {'train': 'train', 'val': 'val', 'validation': 'val', 'test': 'test'}

@@ -4,28 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from mmc2v.annotations import parse_json
 from mmc2v.strict_pickles import StrictUnpickler
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file, without those that end it blank."""
-    if not path.is_file():
-        siblings = sorted(item.name for item in path.parent.iterdir()) \
-            if path.parent.is_dir() else 'no such folder'
-        raise FileNotFoundError(f"'{path}' does not exist; the folder has {siblings}")
-    lines = []
-    for row, line in enumerate(path.read_bytes().removeprefix(b'\xef\xbb\xbf').split(b'\n'), 1):
-        try:
-            lines.append(line.decode('utf-8').rstrip('\r'))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"'{path}', row {row}: not UTF-8 ({error}). Was the file saved in "
-                             'another encoding?') from error
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        raise ValueError(f"'{path}' is empty")
-    return lines
+from mmc2v.strict_text import parse_json, read_lines
 
 
 def read_list(path: Path) -> list[str]:
@@ -36,7 +16,7 @@ def read_list(path: Path) -> list[str]:
         ValueError: With file and row, if a row is blank, has several columns, or repeats an id.
     """
     rows: dict[str, int] = {}
-    for row, line in enumerate(_lines(path), 1):
+    for row, line in enumerate(read_lines(path), 1):
         name = line.strip()
         if not name or '\t' in name or ',' in name:
             raise ValueError(f"'{path}', row {row}: expected one video id, found {line!r}")
@@ -66,7 +46,8 @@ def read_numbered_table(path: Path, columns: Sequence[str], separator: str = ','
         FileNotFoundError: If there is no such file.
         ValueError: With file and row, if columns are missing, too many or too few.
     """
-    reader = csv.reader((line + '\n' for line in _lines(path)), delimiter=separator, strict=True,
+    lines = (line + '\n' for line in read_lines(path))
+    reader = csv.reader(lines, delimiter=separator, strict=True,
                         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
     rows = []
     try:
@@ -116,25 +97,6 @@ def read_table(path: Path, columns: Sequence[str], unique: Optional[str] = None,
     return [row for _, row in rows]
 
 
-def read_json(path: Path, *kinds: type) -> Any:
-    """Read JSON whose outermost value is of one of some kinds.
-
-    Args:
-        path (Path): The file.
-        *kinds (type): dict, list.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: With file and row, if it is not JSON, not of those kinds, or has a key twice.
-    """
-    content = parse_json('\n'.join(_lines(path)), str(path))
-    if not isinstance(content, kinds):
-        names = {dict: 'an object', list: 'a list'}
-        raise ValueError(f"'{path}', row 1: expected {' or '.join(names[kind] for kind in kinds)}, "
-                         f'found {names.get(type(content), type(content).__name__)}')
-    return content
-
-
 def read_json_lines(path: Path) -> list[Any]:
     """Read one JSON value a row.
 
@@ -142,7 +104,7 @@ def read_json_lines(path: Path) -> list[Any]:
         FileNotFoundError: If there is no such file.
         ValueError: With file and row, if a row is not JSON, or has a key twice.
     """
-    return [parse_json(line, str(path), row) for row, line in enumerate(_lines(path), 1)]
+    return [parse_json(line, path, row) for row, line in enumerate(read_lines(path), 1)]
 
 
 class _WordListUnpickler(StrictUnpickler):
