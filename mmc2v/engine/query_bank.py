@@ -28,20 +28,20 @@ class QueryBankHook(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Encode a share on every rank and hand the whole to the metric."""
-        captions = [caption for name, own in read_json_object(self.ann_file).items()
-                    for caption in check_captions(self.ann_file, name, own)]
+        captions = [caption for name, listed in read_json_object(self.ann_file).items()
+                    for caption in check_captions(self.ann_file, name, listed)]
         count = min(self.num_captions, len(captions))
         chosen = [captions[i] for i in np.linspace(0, len(captions) - 1, count, dtype=int)]
         runner.logger.info(f"encoding a query bank of {count} of the {len(captions)} captions of "
                            f"'{self.ann_file}'")
         model = getattr(runner.model, 'module', runner.model)
-        model.cfg = runner.cfg
         rank, world_size = get_dist_info()
         # every rank has at least one; what the padding repeats is cut off below
         padded = chosen + chosen[:1] * (-count % world_size)
-        own = encode_texts(model, padded[rank::world_size], title='query bank')
-        parts = all_gather_object(own.float().numpy())
+        share = encode_texts(model, padded[rank::world_size], title='query bank',
+                             pipeline=runner.cfg.test_dataloader.dataset.pipeline)
+        parts = all_gather_object(share.float().numpy())
         bank = np.stack(parts, axis=1).reshape(len(padded), -1)[:count]
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, RetrievalMetric):
-                metric.query_bank = bank
+                metric.set_query_bank(bank)
