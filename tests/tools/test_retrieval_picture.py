@@ -12,7 +12,7 @@ from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import HOOKS
 
 from ..models import golden
-from ..tiny import ROOT, run_config, write_dataset
+from ..tiny import ROOT, full_disk, run_config, write_dataset
 from .test_command_lines import run
 
 GREEN = (0, 160, 60)
@@ -102,6 +102,14 @@ def test_a_config_of_the_former_hook_is_told_what_draws():
     with pytest.raises(ValueError, match=r'tools/test\.py --show-dir.*draw_retrieval\.py'):
         HOOKS.build(dict(type='mmc2v.RetrievalPictureHook', out_dir='shown', num_queries=3))
     assert (ROOT / 'tools' / 'visualizations' / 'draw_retrieval.py').exists()
+
+
+def test_a_full_disk_leaves_the_old_picture_and_names_it(tmp_path):
+    image = draw(tmp_path, 'old', [0.1, 0.2, 0.3, 0.9, 0.4])
+    with full_disk(), pytest.raises(OSError, match=r"retrieval\.png'"):
+        draw(tmp_path, 'new', [0.9, 0.2, 0.3, 0.1, 0.4])
+    assert [path.name for path in tmp_path.iterdir()] == ['retrieval.png']
+    assert Image.open(tmp_path / 'retrieval.png').size == image.size
 
 
 def test_names_stand_below_the_videos(tmp_path, written):
