@@ -1,6 +1,6 @@
 """Hooks, optimizer parts and what the scripts share."""
 from .best_and_last import BestAndLastHook
-from .checkpoints import AtomicCheckpointHook
+from .checkpoint.atomic_checkpoint import AtomicCheckpointHook
 from .evaluation_progress import EvaluationProgressHook
 from .gradient_cache import GradientCacheIterTrainLoop, GradientCacheTrainLoop
 from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
