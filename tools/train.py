@@ -73,7 +73,7 @@ def apply_options(config: dict, args: argparse.Namespace) -> None:
 def main() -> None:
     """Train as the command line says."""
     args = parse_args()
-    from mmc2v.engine.hooks import refuse_empty_epoch
+    from mmc2v.engine.hooks.contrastive_batch import refuse_empty_epoch
     from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
     from mmc2v.engine.run_summary import log_summary, start_of_training
     from mmc2v.engine.safety_hooks import complete_hooks

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmc2v.config_reading import parse_options, read_config
 from mmc2v.installed import config_file
 
-from .evaluation_progress import EvaluationProgressHook
+from .hooks.evaluation_progress import EvaluationProgressHook
 from .loader_settings import fit_loaders
 from .quiet_runner import QuietRunner
 

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from mmc2v.datasets import VideoTextDataset
 
-from .hooks import wrapped_datasets
+from .hooks.epoch_randomness import wrapped_datasets
 
 
 def log_summary(runner: Runner, **loaders: DataLoader) -> None:

@@ -6,10 +6,12 @@ from mmengine.config import Config
 
 from mmc2v.registered_types import did_you_mean, find_type
 
-from .best_and_last import BestAndLastHook
-from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
-from .loader_share import LoaderShareHook
-from .split_overlap import SplitOverlapHook, annotation_files
+from .hooks.best_and_last import BestAndLastHook
+from .hooks.contrastive_batch import ContrastiveBatchHook
+from .hooks.epoch_randomness import EpochRandomnessHook
+from .hooks.loader_share import LoaderShareHook
+from .hooks.split_overlap import SplitOverlapHook, annotation_files
+from .hooks.undecodable_videos import UndecodableVideosHook
 
 SAFETY_HOOKS = {f'mmc2v.{hook.__name__}': hook for hook in (
     EpochRandomnessHook, ContrastiveBatchHook, UndecodableVideosHook, SplitOverlapHook,

@@ -6,7 +6,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmc2v.engine import EvaluationProgressHook, evaluation_progress
+from mmc2v.engine import EvaluationProgressHook
+from mmc2v.engine.hooks import evaluation_progress
 from mmc2v.engine.launch import build_runner
 from mmc2v.engine.quiet_runner import QuietRunner
 from mmc2v.engine.run_summary import log_summary, start_of_training

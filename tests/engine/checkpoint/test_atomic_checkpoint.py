@@ -166,7 +166,7 @@ def test_validations_that_kills_cut_off_are_made_up_for_with_the_best_they_found
     work_dir = tmp_path / 'work'
     with monkeypatch.context() as patch:
         score(patch, [10, 30])
-        patch.setattr('mmc2v.engine.best_and_last.BestAndLastHook.after_val_epoch', lambda *a, **k:
+        patch.setattr('mmc2v.engine.BestAndLastHook.after_val_epoch', lambda *a, **k:
                       dies() if a[1].epoch == 2 else None)
         with pytest.raises(Killed):
             runner(data, work_dir, epochs=3).train()

@@ -5,7 +5,7 @@ from mmengine.runner import Runner
 from mmc2v.apis import encode_texts
 from mmc2v.evaluation import RetrievalEmbeddings
 
-from ..tiny import run_config, write_dataset
+from ...tiny import run_config, write_dataset
 
 
 def test_captions_spread_over_the_annotation_are_encoded_for_the_metric(tmp_path):
