@@ -92,7 +92,7 @@ class RetrievalMetric(BaseMetric):
         if self.dump is not None:
             embeddings.save(self.dump)
             print_log(f'{len(embeddings.video)} video and {len(embeddings.text)} caption '
-                      f'embeddings are in {self.dump}', logger='current')
+                      f'embeddings were written to {self.dump}', logger='current')
         for result in results:
             if result['undecodable']:
                 print_log(f"{result['video_id']} counts as not found: {result['undecodable']}",
