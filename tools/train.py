@@ -84,7 +84,7 @@ def main() -> None:
     from launch.safety_hooks import complete_hooks
     from launch.training_settings import check_training
 
-    from mmc2v.engine.hooks import refuse_empty_epoch
+    from mmc2v.engine.hooks.contrastive_batch import refuse_empty_epoch
 
     config = load_config(args, ['model', 'train_dataloader', 'train_cfg', 'optim_wrapper'])
     check_training(config)

@@ -23,8 +23,8 @@ from pathlib import Path
 from mmaction.utils import register_all_modules
 from tqdm import tqdm
 
-from mmc2v.engine.checkpoint_files import problem_of_checkpoint
-from mmc2v.engine.work_dir_lock import HOLDER
+from mmc2v.engine.checkpoint.files import problem_of_checkpoint
+from mmc2v.engine.checkpoint.work_dir_lock import HOLDER
 
 from ..tiny import run_config, write_dataset
 from .disturbed_runs import ForkedRun, LaunchedRun, different, outcome, wait_until

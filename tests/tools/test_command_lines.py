@@ -136,6 +136,8 @@ MISTAKES = [
      'expected some words'),
     ('visualizations/draw_alignment.py', [CONFIG, '-', 'a.mp4', '--captions', 'a', 'b', '--random'],
      '1 videos need as many captions, got 2'),
+    ('visualizations/draw_retrieval.py', ['EMPTY', CONFIG], 'is not a dump of embeddings'),
+    ('visualizations/draw_retrieval.py', [f'{GONE}.npz', CONFIG, '--top-k', '0'], "got '0'"),
 ]
 
 

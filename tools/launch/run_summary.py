@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from mmc2v.datasets import VideoTextDataset
 from mmc2v.engine.bare_model import bare_model
-from mmc2v.engine.hooks import wrapped_datasets
+from mmc2v.engine.hooks.epoch_randomness import wrapped_datasets
 
 
 def log_summary(runner: Runner, **loaders: DataLoader) -> None:

@@ -13,12 +13,12 @@ from mmengine.runner import Runner
 
 from mmc2v.config_reading import parse_options, read_config
 from mmc2v.engine import EvaluationProgressHook
+from mmc2v.engine.checkpoint.work_dir_lock import lock_work_dir
+from mmc2v.engine.main_process import on_main_process
 from mmc2v.installed import config_file
 
 from .loader_settings import fit_loaders
-from .main_process import on_main_process
 from .quiet_runner import QuietRunner
-from .work_dir_lock import lock_work_dir
 
 
 def load_config(args: argparse.Namespace, needs: Sequence[str]) -> Config:

@@ -12,7 +12,7 @@ from mmc2v.engine import (
     SplitOverlapHook,
     UndecodableVideosHook,
 )
-from mmc2v.engine.split_overlap import annotation_files
+from mmc2v.engine.hooks.split_overlap import annotation_files
 from mmc2v.registered_types import did_you_mean, find_type
 
 SAFETY_HOOKS = {f'mmc2v.{hook.__name__}': hook for hook in (

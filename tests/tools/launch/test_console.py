@@ -9,7 +9,8 @@ from launch.run_summary import log_summary, start_of_training
 from launch.runner import build_runner
 from mmengine.runner import Runner
 
-from mmc2v.engine import EvaluationProgressHook, evaluation_progress
+from mmc2v.engine import EvaluationProgressHook
+from mmc2v.engine.hooks import evaluation_progress
 
 from ...tiny import run_config, write_dataset
 

@@ -1,16 +1,16 @@
-"""Hooks: undecodable videos, the contrastive batch, epoch randomness."""
+"""Videos that cannot be decoded are reported, and stop all ranks where there are too many."""
 from types import SimpleNamespace
 
 import pytest
 import torch
 from launch.runner import leave_process_group
 from mmaction.structures import ActionDataSample
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
-from mmc2v.engine import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
+from mmc2v.engine import UndecodableVideosHook
 
-from ..processes import run_ranks
-from ..tiny import run_config, write_dataset
+from ...processes import run_ranks
+from ...tiny import run_config, write_dataset
 
 
 class Log:
@@ -88,78 +88,6 @@ def test_runner_stops_with_the_list(tmp_path):
                            dict(type='mmc2v.UndecodableVideosHook', min_seen=5)]
     with pytest.raises(ValueError, match=r'(?s)of \d videos seen.*0\.mp4: '):
         Runner.from_cfg(config).train()
-
-
-def batch_runner(items, batch_size, base=None):
-    class Loader(SimpleNamespace):
-        def __len__(self):
-            return items // batch_size
-    return SimpleNamespace(
-        train_dataloader=Loader(batch_size=batch_size, dataset=range(items)), logger=Log(),
-        cfg=dict(auto_scale_lr=dict(base_batch_size=base)) if base else {})
-
-
-def test_batch_that_differs_from_the_recipe_is_said_in_one_line():
-    runner = batch_runner(1000, 16, base=128)
-    ContrastiveBatchHook().before_train(runner)
-    assert len(runner.logger.lines) == 1
-    line = runner.logger.lines[0]
-    assert '16 x 1 ranks = 16, the recipe expects 128' in line
-    assert 'train_dataloader.batch_size=128' in line
-    without = batch_runner(1000, 16)
-    without.cfg = dict(auto_scale_lr=None)
-    for same in (batch_runner(1000, 128, base=128), batch_runner(1000, 16), without):
-        ContrastiveBatchHook().before_train(same)
-        assert same.logger.lines == []
-
-
-def test_advice_is_possible_on_this_machine(monkeypatch):
-    monkeypatch.setattr('torch.cuda.device_count', lambda: 8)
-    assert 'dist_train.sh CONFIG 8' in ContrastiveBatchHook._advice(16, 1, 128)
-    monkeypatch.setattr('torch.cuda.device_count', lambda: 4)
-    assert 'dist_train.sh' not in ContrastiveBatchHook._advice(16, 1, 128)
-    assert ContrastiveBatchHook._advice(50, 3, 128) == 'use a number of ranks that divides 128'
-
-
-def test_empty_epoch_is_an_error():
-    with pytest.raises(ValueError, match='10 items on 1 ranks do not fill one batch of 16'):
-        ContrastiveBatchHook().before_train(batch_runner(10, 16))
-
-
-def test_epoch_and_seed_reach_wrapped_data_sets_and_samplers():
-    told = []
-    inner = SimpleNamespace(set_epoch=lambda epoch, seed: told.append((epoch, seed)))
-    sampler = SimpleNamespace(seed=0)
-
-    class Loader(SimpleNamespace):
-        def __len__(self):
-            return 4
-    loader = Loader(dataset=SimpleNamespace(datasets=[inner, SimpleNamespace(dataset=inner)]),
-                    sampler=None, batch_sampler=SimpleNamespace(sampler=sampler))
-    runner = SimpleNamespace(epoch=3, iter=12, seed=11, train_dataloader=loader,
-                             train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop))
-    EpochRandomnessHook().before_train_epoch(runner)
-    assert told == [(3, 11), (3, 11)]
-    assert sampler.seed == 11
-
-
-def seeds_worker(rank, world_size, folder):
-    import torch.distributed as dist
-    from mmengine.dataset import DefaultSampler
-    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
-                            world_size=world_size)
-    sampler = DefaultSampler(list(range(20)), seed=1)
-    loader = SimpleNamespace(dataset=None, sampler=sampler, batch_sampler=None)
-    runner = SimpleNamespace(epoch=0, iter=0, seed=5 + rank, train_dataloader=loader,
-                             train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop))
-    EpochRandomnessHook().before_train_epoch(runner)
-    torch.save(list(sampler), folder / f'{rank}.pt')
-    leave_process_group()
-
-
-def test_ranks_share_the_data_also_with_different_seeds(tmp_path):
-    run_ranks(seeds_worker, 2, tmp_path)
-    assert sorted(torch.load(tmp_path / '0.pt') + torch.load(tmp_path / '1.pt')) == list(range(20))
 
 
 def stopping_worker(rank, world_size, folder):

@@ -11,7 +11,7 @@ from mmc2v.apis import encode_texts
 from mmc2v.evaluation import RetrievalMetric
 from mmc2v.registry import HOOKS
 
-from .bare_model import bare_model
+from ..bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -37,14 +37,13 @@ class QueryBankHook(Hook):
         chosen = [captions[i] for i in np.linspace(0, len(captions) - 1, count, dtype=int)]
         runner.logger.info(f"encoding a query bank of {count} of the {len(captions)} captions of "
                            f"'{self.ann_file}'")
-        model = bare_model(runner)
-        model.cfg = runner.cfg
         rank, world_size = get_dist_info()
         # every rank has at least one; what the padding repeats is cut off below
         padded = chosen + chosen[:1] * (-count % world_size)
-        embeddings = encode_texts(model, padded[rank::world_size], title='query bank')
+        embeddings = encode_texts(bare_model(runner), padded[rank::world_size], title='query bank',
+                                  pipeline=runner.cfg.test_dataloader.dataset.pipeline)
         parts = all_gather_object(embeddings.float().numpy())
         bank = np.stack(parts, axis=1).reshape(len(padded), -1)[:count]
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, RetrievalMetric):
-                metric.query_bank = bank
+                metric.set_query_bank(bank)

@@ -17,13 +17,13 @@ from mmengine.runner import (
 from mmc2v.registry import HOOKS
 from mmc2v.whole_files import remove_partials, write_whole
 
-from .bare_model import bare_model
-from .checkpoint_files import find_whole_checkpoint, problem_of_checkpoint
-from .checkpoint_fit import refuse_unfitting
-from .checkpoint_names import OUTDATED, best_names, keep_only_names
-from .checkpoint_sharing import share_checkpoint
-from .main_process import on_main_process
-from .resumed_position import fit_position
+from ..bare_model import bare_model
+from ..main_process import on_main_process
+from ..resumed_position import fit_position
+from .files import find_whole_checkpoint, problem_of_checkpoint
+from .fit import refuse_unfitting
+from .names import OUTDATED, best_names, keep_only_names
+from .sharing import share_checkpoint
 from .work_dir_lock import lock_work_dir, unlock_work_dir
 
 # In the message hub, and so in every checkpoint: [epoch, iter] of its last validation.

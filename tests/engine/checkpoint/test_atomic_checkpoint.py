@@ -11,15 +11,15 @@ from launch.runner import leave_process_group
 from mmengine.evaluator import Evaluator
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 
-from mmc2v.engine import checkpoint_files, checkpoint_sharing
-from mmc2v.engine.checkpoint_files import find_whole_checkpoint
-from mmc2v.engine.checkpoint_sharing import share_checkpoint
+from mmc2v.engine.checkpoint import files, sharing
+from mmc2v.engine.checkpoint.files import find_whole_checkpoint
+from mmc2v.engine.checkpoint.sharing import share_checkpoint
 from mmc2v.whole_files import write_whole
 
-from ..processes import run_ranks
-from ..test_checkpoint_reading import flip
-from ..tiny import run_config, write_dataset
-from ..tools import kill_and_resume
+from ...processes import run_ranks
+from ...test_checkpoint_reading import flip
+from ...tiny import run_config, write_dataset
+from ...tools import kill_and_resume
 
 
 @pytest.fixture(scope='module')
@@ -66,8 +66,8 @@ def test_the_old_checkpoint_goes_after_the_new_one_is_named(data, tmp_path, monk
     def watch(path, content):
         seen.append((Path(path).name, sorted(p.name for p in Path(path).parent.glob('epoch*.pth'))))
         write(path, content)
-    monkeypatch.setattr(checkpoint_files, 'write_whole', watch)
-    monkeypatch.setattr('mmc2v.engine.checkpoints.write_whole', watch)
+    monkeypatch.setattr(files, 'write_whole', watch)
+    monkeypatch.setattr('mmc2v.engine.checkpoint.atomic_checkpoint.write_whole', watch)
     runner(data, tmp_path / 'work', epochs=3).train()
     assert ('epoch_2.pth', ['epoch_1.pth']) in seen
     assert ('last_checkpoint', ['epoch_1.pth', 'epoch_2.pth']) in seen
@@ -108,12 +108,12 @@ def test_resuming_falls_back_to_the_newest_whole_one_and_says_so(fault, copied, 
         pointer.write_text('/of/another/machine/epoch_3.pth')
         expected = 'epoch_3.pth'
     said = []
-    original, checkpoint_files.print_log = checkpoint_files.print_log, \
+    original, files.print_log = files.print_log, \
         lambda text, **kwargs: said.append(text)
     try:
         assert find_whole_checkpoint(str(copied)) == str(copied / expected)
     finally:
-        checkpoint_files.print_log = original
+        files.print_log = original
     assert bool(said) == (fault != 'moved')
     if fault.startswith('named'):
         assert 'epoch_3.pth' in said[0]
@@ -165,7 +165,7 @@ def test_validations_that_kills_cut_off_are_made_up_for_with_the_best_they_found
     work_dir = tmp_path / 'work'
     with monkeypatch.context() as patch:
         score(patch, [10, 30])
-        patch.setattr('mmc2v.engine.best_and_last.BestAndLastHook.after_val_epoch', lambda *a, **k:
+        patch.setattr('mmc2v.engine.BestAndLastHook.after_val_epoch', lambda *a, **k:
                       dies() if a[1].epoch == 2 else None)
         with pytest.raises(Killed):
             runner(data, work_dir, epochs=3).train()
@@ -239,11 +239,11 @@ def share_worker(rank, world_size, root):
     os.environ['LOCAL_RANK'] = '0'  # every process is a node
     dist.init_process_group('gloo', init_method=f'file://{root}/rendezvous', rank=rank,
                             world_size=world_size)
-    checkpoint_sharing._CHUNK_BYTES = 1000
+    sharing._CHUNK_BYTES = 1000
     for fault in ('none', 'write', 'read'):
         if fault == 'read' and rank == 0:
-            checkpoint_sharing._chunks = lambda path: iter([b'short'])
-            checkpoint_sharing._size_and_digest = lambda path: (12345, 'digest')
+            sharing._chunks = lambda path: iter([b'short'])
+            sharing._size_and_digest = lambda path: (12345, 'digest')
         named = f'{root}/{fault}/node0/epoch_1.pth'
         try:
             path = share_checkpoint(named, f'{root}/{fault}/node{rank}')

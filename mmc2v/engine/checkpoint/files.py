@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmc2v.checkpoint_reading import read_checkpoint_file
 from mmc2v.whole_files import write_whole
 
-from .checkpoint_names import numbered_names
+from .names import numbered_names
 
 
 class WholeFileBackend(LocalBackend):

@@ -1,6 +1,5 @@
-"""What is trained on is not evaluated; the best and the last validation are both reported."""
+"""What is trained on is not evaluated."""
 import json
-import shutil
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -9,11 +8,10 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmc2v.datasets import VideoTextDataset
-from mmc2v.engine import BestAndLastHook
-from mmc2v.engine.split_overlap import SplitOverlapHook, annotation_files
+from mmc2v.engine.hooks.split_overlap import SplitOverlapHook, annotation_files
 from mmc2v.registry import DATASETS
 
-from ..tiny import dataset_config, run_config, write_dataset
+from ...tiny import dataset_config, run_config, write_dataset
 
 
 @pytest.fixture(scope='module')
@@ -89,50 +87,3 @@ def test_data_sets_are_recognised_by_their_class(data):
     settings.pop('type')
     assert list(annotation_files(DataLoader(Mine(**settings)))) == [str(data / 'train.json')]
     assert list(annotation_files(dict(settings, type='mmaction.VideoDataset'))) == []
-
-
-def test_best_and_last_are_reported_also_after_resuming(data, tmp_path, monkeypatch):
-    from mmc2v.evaluation import RetrievalMetric
-    figures = iter([30.0, 50.0, 40.0])
-    compute = RetrievalMetric.compute_metrics
-    monkeypatch.setattr(RetrievalMetric, 'compute_metrics', lambda self, results: {
-        **compute(self, results), 't2v/R1': next(figures)})
-    for epochs, resume in ((2, False), (3, True)):
-        config = config_of(data, tmp_path, epochs=epochs, resume=resume,
-                           experiment_name=f'best-{epochs}')
-        Runner.from_cfg(config).train()
-    report = json.loads((tmp_path / 'best_and_last.json').read_text())
-    assert (report['best']['step'], report['last']['step']) == (2, 3)
-    assert [report[which]['metrics']['t2v/R1'] for which in ('best', 'last')] == [50.0, 40.0]
-    assert (report['annotation'], report['unit']) == ('val.json', 'epoch')
-    log = max(tmp_path.glob('*/*.log')).read_text()
-    assert '3 validations on val.json; chosen by t2v/R1 on this very set' in log
-    assert 'best epoch: 2' in log
-    assert 'last epoch: 3' in log
-    shutil.rmtree(tmp_path)
-
-
-@pytest.mark.parametrize('content', ['', '{"1": ', '[]', '{"one": {}}', '{"1": 2}'])
-def test_figures_that_cannot_be_read_are_named_and_do_not_end_a_resumed_run(content, tmp_path):
-    (tmp_path / 'validations.json').write_text(content)
-    warnings = []
-    runner = SimpleNamespace(
-        work_dir=str(tmp_path), iter=4, epoch=2, train_loop=object.__new__(EpochBasedTrainLoop),
-        logger=SimpleNamespace(warning=warnings.append))
-    hook = BestAndLastHook()
-    hook.before_train(runner)
-    assert "validations.json' cannot be read" in warnings[0]
-    assert 'up to epoch 2 are missing' in warnings[0]
-    hook.after_val_epoch(runner, {'t2v/R1': 50.0})
-    assert json.loads((tmp_path / 'validations.json').read_text()) == {'2': {'t2v/R1': 50.0}}
-
-
-def test_figures_are_brought_to_the_disk(tmp_path, monkeypatch):
-    synced = []
-    monkeypatch.setattr('os.fsync', synced.append)
-    runner = SimpleNamespace(work_dir=str(tmp_path), iter=0, epoch=1,
-                             train_loop=object.__new__(EpochBasedTrainLoop))
-    hook = BestAndLastHook()
-    hook.before_train(runner)
-    hook.after_val_epoch(runner, {'t2v/R1': 50.0})
-    assert len(synced) == 2  # the file and its folder

@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmc2v.engine.checkpoint_files import find_whole_checkpoint
-from mmc2v.engine.checkpoint_names import keep_only_names
+from mmc2v.engine.checkpoint.files import find_whole_checkpoint
+from mmc2v.engine.checkpoint.names import keep_only_names
 
-from ..tiny import run_config, write_dataset
+from ...tiny import run_config, write_dataset
 
 
 @pytest.fixture(scope='module')

@@ -9,12 +9,12 @@ import torch.distributed as dist
 from launch.runner import leave_process_group
 from mmengine.runner import Runner
 
-from mmc2v.engine import work_dir_lock
+from mmc2v.engine.checkpoint import work_dir_lock
+from mmc2v.engine.checkpoint.work_dir_lock import lock_work_dir, unlock_work_dir
 from mmc2v.engine.main_process import on_main_process
-from mmc2v.engine.work_dir_lock import lock_work_dir, unlock_work_dir
 
-from ..processes import run_ranks
-from ..tiny import run_config, write_dataset
+from ...processes import run_ranks
+from ...tiny import run_config, write_dataset
 
 
 def hold(folder):

@@ -27,36 +27,40 @@ def share_checkpoint(path: str, work_dir: str) -> str:
     Raises:
         OSError: On all ranks, if the file cannot be read, or be written where it is missing.
     """
-    is_first = os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', os.environ.get('LOCAL_RANK')) in (
-        None, '0')
+    is_first = _is_first_on_node()
     if sum(all_gather_object(is_first)) == 1:
         return path  # one node
-    sent = [(work_dir, *_size_and_digest(path)) if is_main_process() else None]
-    broadcast_object_list(sent)
-    main_dir, *content = sent[0]
-    inside = os.path.relpath(os.path.abspath(path), os.path.abspath(main_dir))
+    main = [(work_dir, _size_and_digest(path)) if is_main_process() else None]
+    broadcast_object_list(main)
+    main_dir, content = main[0]
     received = os.path.join(work_dir, RECEIVED)
-    own = path if inside.startswith(os.pardir) else os.path.join(work_dir, inside)
-    if is_main_process():
-        own = path
-    for known in (own, received):
-        if list(_size_and_digest(known)) == content:
-            own = known
-            break
-    else:
-        own = None
-    if all(all_gather_object(own is not None)):
-        return own
-    receives = own is None and is_first
+    candidates = (_same_place(path, main_dir, work_dir), received)
+    found = next((name for name in candidates if _size_and_digest(name) == content), None)
+    if all(all_gather_object(found is not None)):
+        return found
+    receives = found is None and is_first
     error = _transfer(path, content[0], received if receives else None)
-    if receives and error is None and list(_size_and_digest(received)) != content:
+    if receives and error is None and _size_and_digest(received) != content:
         error = f"'{received}' differs from what was sent"
-    errors = [f'rank {rank}: {found}' for rank, found in enumerate(all_gather_object(error))
-              if found]
+    errors = [f'rank {rank}: {problem}' for rank, problem in enumerate(all_gather_object(error))
+              if problem]
     if errors:
         raise OSError(f"'{path}' of rank 0 could not be sent to the nodes that lack it: "
                       + '; '.join(errors) + '. Copy it to each node, or mend that')
-    return own or received
+    return found or received
+
+
+def _is_first_on_node() -> bool:
+    local_rank = os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', os.environ.get('LOCAL_RANK'))
+    return local_rank in (None, '0')
+
+
+def _same_place(path: str, main_dir: str, work_dir: str) -> str:
+    """Return the path, or the same inside this process's work dir where it is inside the main's."""
+    inside = os.path.relpath(os.path.abspath(path), os.path.abspath(main_dir))
+    if is_main_process() or inside.startswith(os.pardir):
+        return path
+    return os.path.join(work_dir, inside)
 
 
 def _transfer(path: str, size: int, target: Optional[str]) -> Optional[str]:

@@ -13,7 +13,7 @@ from mmc2v.datasets import VideoTextDataset
 from mmc2v.registered_types import find_type
 from mmc2v.registry import HOOKS
 
-from .hooks import wrapped_datasets
+from .epoch_randomness import wrapped_datasets
 
 
 def is_video_text(kind: Any) -> bool:

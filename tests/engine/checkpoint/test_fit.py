@@ -6,9 +6,9 @@ import torch
 from mmengine.runner import Runner
 from torch import nn
 
-from mmc2v.engine.checkpoint_fit import refuse_unfitting
+from mmc2v.engine.checkpoint.fit import refuse_unfitting
 
-from ..tiny import run_config, write_dataset
+from ...tiny import run_config, write_dataset
 
 
 def test_what_differs_is_named(tmp_path):

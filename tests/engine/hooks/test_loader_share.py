@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from mmc2v.engine import LoaderShareHook
 
-from ..tiny import run_config, write_dataset
+from ...tiny import run_config, write_dataset
 
 
 def run(shares, **kwargs):
