@@ -1,8 +1,10 @@
 """The bank of training captions reaches the metric, and the model stays as it is."""
 import numpy as np
+import pytest
 from mmengine.runner import Runner
 
 from mmc2v.apis import encode_texts
+from mmc2v.engine import QueryBankHook
 from mmc2v.evaluation import RetrievalEmbeddings
 
 from ...tiny import run_config, write_dataset
@@ -23,3 +25,12 @@ def test_captions_spread_over_the_annotation_are_encoded_for_the_metric(tmp_path
     np.testing.assert_allclose(dump.query_bank, expected.numpy(), atol=1e-6)
     assert not hasattr(runner.model, 'cfg')
     np.testing.assert_allclose(dump.logit_scale, runner.model.head.logit_scale.exp().item())
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    ('{"a.mp4": ["x"], "./a.mp4": ["y"]}', "'a.mp4' and './a.mp4' are one video"),
+    ('{}', 'holds no video'), ('{"a.mp4": [" "]}', "'a.mp4', caption 0: the caption is empty")])
+def test_a_wrong_annotation_is_named(tmp_path, content, message):
+    (tmp_path / 'train.json').write_text(content)
+    with pytest.raises(ValueError, match=rf"train\.json'.*{message}"):
+        QueryBankHook(str(tmp_path / 'train.json')).before_test_epoch(None)
