@@ -101,4 +101,4 @@ print(peak() - before)
 '''
     output = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                             check=True)
-    assert int(output.stdout.split()[-1]) < 350 * 1024  # kB
+    assert int(output.stdout.split()[-1]) < 250 * 1024  # kB

@@ -85,6 +85,9 @@ class PacketDecoder:
         self._again: Optional[av.container.InputContainer] = None
         self._was_used = False
         self._begun = False
+        # By rotation, because a frame whose side data were asked for refers to itself: it is only
+        # freed by the garbage collector.
+        self._matrices: dict[int, Optional[tuple[float, float, float, float]]] = {}
         self._prepare(stream)
 
     def _prepare(self, stream: av.VideoStream) -> None:
@@ -165,7 +168,9 @@ class PacketDecoder:
     def to_array(self, frame: av.VideoFrame) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB, upright."""
         image = self._reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
-        matrix = display_matrix(frame)
+        if frame.rotation not in self._matrices:
+            self._matrices[frame.rotation] = display_matrix(frame)
+        matrix = self._matrices[frame.rotation]
         return image if matrix is None else _displayed(image, matrix)
 
     @contextmanager
