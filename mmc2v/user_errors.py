@@ -15,8 +15,8 @@ from torch._utils import ExceptionWrapper
 from torch.utils.data._utils import signal_handling
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from mmc2v.datasets.transforms import VideoDecodeError
 from mmc2v.registered_types import TAKEN_OUT, accepted_arguments, did_you_mean, unknown_type
+from mmc2v.video import VideoDecodeError
 
 # Values, files and videos that are not as they have to be, and a loss that became NaN.
 USER_ERRORS = (ValueError, OSError, VideoDecodeError, FloatingPointError, pickle.UnpicklingError)

@@ -10,8 +10,8 @@ from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmc2v.datasets.transforms.video_index import _FORMATS as FORMATS
 from mmc2v.registry import MODELS
+from mmc2v.video.packet_index import _FORMATS as FORMATS
 
 from .tiny import ROOT, batch
 

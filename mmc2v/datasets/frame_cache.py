@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from mmc2v.strict_text import read_json
+from mmc2v.video import BACKENDS, DecodedFrames, VideoDecodeError
 from mmc2v.whole_files import open_whole, to_json, write_whole
 
-from .transforms import BACKENDS, ResizeCenterCrop, SampleGridFrames, VideoDecodeError
-from .transforms.decoded_frames import DecodedFrames
+from .transforms import ResizeCenterCrop, SampleGridFrames
 from .transforms.sampling import choose_grid_frames, grid_size, grid_to_frames
 
 RECORD = 'cache.json'

@@ -1,7 +1,7 @@
 """What stands in for a test video that cannot be decoded, so that the test set stays whole."""
 from collections.abc import Callable, Iterable
 
-from .transforms import VideoDecodeError
+from mmc2v.video import VideoDecodeError
 
 
 def blank_item(pipeline: Callable[[dict], dict], info: dict, reason: str,

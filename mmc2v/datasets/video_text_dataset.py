@@ -11,11 +11,11 @@ from mmengine.logging import print_log
 
 from mmc2v.annotations import read_annotation, read_video_entries
 from mmc2v.registry import DATASETS
+from mmc2v.video import VideoDecodeError
 
 from .conversion_report import read_counts
 from .frame_cache import check_cache
 from .randomness import global_randomness
-from .transforms import VideoDecodeError
 from .undecodable import blank_item
 
 

@@ -40,14 +40,14 @@ def test_training_has_an_item_a_caption(folder):
 
 
 def test_evaluation_has_an_item_a_video_and_decodes_it_once(folder, monkeypatch):
-    from mmc2v.datasets.transforms import decoding
+    from mmc2v.video import BACKENDS
     opened = []
 
-    class Counting(decoding.PyAVReader):
+    class Counting(BACKENDS['pyav']):
         def __init__(self, path, max_filled):
             opened.append(path)
             super().__init__(path, max_filled)
-    monkeypatch.setitem(decoding.BACKENDS, 'pyav', Counting)
+    monkeypatch.setitem(BACKENDS, 'pyav', Counting)
     dataset = DATASETS.build(dataset_config(folder, test_mode=True))
     items = [dataset[i] for i in range(len(dataset))]
     assert len(items) == 6

@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from tqdm import tqdm
 
 from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
-from mmc2v.datasets.transforms.video_index import VideoIndex, open_container
+from mmc2v.video.packet_index import VideoIndex, open_container
 
 # What must not happen.
 FAULTS = ('crash', 'hang', 'another error', 'another time', 'flagged', 'silent')

@@ -27,8 +27,8 @@ from command_line import Parser, positive_int, run
 if TYPE_CHECKING:
     import torch
 
-    from mmc2v.datasets.transforms.video_reader import VideoReader
     from mmc2v.models import CLIPVisionTower
+    from mmc2v.video.reader import VideoReader
 
 ARCH = 'ViT-B-32-quickgelu'
 

@@ -6,8 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
-
-from .video_reader import VideoDecodeError
+from mmc2v.video import VideoDecodeError
 
 # Beyond every backbone: a file may hold holes, take no room on the disk and all of the memory.
 MAX_CHANNELS = 65536

@@ -8,7 +8,7 @@ from typing import Optional
 
 import numpy as np
 
-from .video_reader import VideoReader
+from .reader import VideoReader
 
 
 class DecodedFrames(Sequence):

@@ -6,8 +6,8 @@ import av
 import numpy as np
 
 from .packet_decoder import check_size, display_matrix
-from .video_index import address_of, open_video
-from .video_reader import MAX_PIXELS, VideoDecodeError, first_line
+from .packet_index import address_of, open_video
+from .reader import MAX_PIXELS, VideoDecodeError, first_line
 
 
 class DecordReader:

@@ -12,7 +12,7 @@ from typing import Optional
 import av
 import numpy as np
 
-from .video_index import SAYS_DURATION, VideoIndex
+from .packet_index import SAYS_DURATION, VideoIndex
 
 _CONSTANT_RATE = {'mpeg1video', 'mpeg2video'}
 _OGG_VIDEO = (b'\x80theora', b'OVP80', b'BBCD')  # how the first packet begins

@@ -8,7 +8,7 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from .video_index import VideoIndex, is_whole_jpeg, open_container
+from .packet_index import VideoIndex, is_whole_jpeg, open_container
 
 # The decoder refuses what it would otherwise conceal.
 _OPTIONS = {'err_detect': 'explode'}

@@ -14,7 +14,7 @@ from typing import Optional
 import av
 import numpy as np
 
-from .video_reader import first_line
+from .reader import first_line
 
 # Codecs whose frames are known by the time of their packet, one for one.
 _ONE_FRAME_A_PACKET = {'av1', 'h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp9'}

@@ -14,7 +14,7 @@ from mmc2v.datasets.transforms import (
     VideoDecodeError,
     decoding,
 )
-from mmc2v.datasets.transforms.decoded_frames import DecodedFrames
+from mmc2v.video.decoded_frames import DecodedFrames
 
 from .made_videos import write
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from .completeness import note_missing
 from .packet_decoder import DamageError, PacketDecoder, check_size
-from .video_index import VideoIndex, index_by_decoding, index_packets, open_video
-from .video_reader import MAX_PIXELS, VideoDecodeError, first_line
+from .packet_index import VideoIndex, index_by_decoding, index_packets, open_video
+from .reader import MAX_PIXELS, VideoDecodeError, first_line
 
 # What PyAV raises on files that are none
 _UNREADABLE = (av.FFmpegError, OSError, DamageError, ValueError, EOFError, IndexError,

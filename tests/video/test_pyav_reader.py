@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmc2v.datasets.transforms import BACKENDS, DecodeFrames, OpenVideo, VideoDecodeError
-from mmc2v.datasets.transforms import video_index as video_index_module
+from mmc2v.video import packet_index
 
 from .made_videos import images, sequential, write
 
@@ -169,7 +169,7 @@ def test_rotation_is_the_one_that_players_apply(tmp_path):
 
 def test_a_large_file_is_not_held_in_memory(tmp_path, monkeypatch):
     path = write(tmp_path / 'a.mp4', options={'g': '10', 'bf': '2'})
-    monkeypatch.setattr(video_index_module, '_MAX_HELD_BYTES', 1000)
+    monkeypatch.setattr(packet_index, '_MAX_HELD_BYTES', 1000)
     reader = BACKENDS['pyav'](path)
     assert all(packet is None for packet in reader._index.packets)
     reader.read([5, 33])
