@@ -195,11 +195,34 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
         VideoIndex: Without ``times`` where ``by_order`` is set.
     """
     index = VideoIndex(container.name.removeprefix(_PROTOCOL), stream.index)
+    shown, durations = _read_packets(index, container, stream)
+    codec = stream.codec_context.codec.canonical_name
+    index.flushes = codec in _TELLS_KEYFRAMES
+    index.timeless = container.format.name == 'avi'
+    index.by_order = (None in shown or len(shown) < len(durations)
+                      or codec not in _ONE_FRAME_A_PACKET
+                      or (index.timeless and codec not in _INTRA_ONLY))
+    if not index.by_order and shown:
+        index.pts, index.positions = map(list, zip(*sorted(shown.items())))
+        _set_times(index, index.pts, max(durations)[1], stream)
+    index.shown_duration = float(sum(duration for _, duration in durations) * stream.time_base)
+    return index
+
+
+def _read_packets(index: VideoIndex, container: av.container.InputContainer, stream: av.VideoStream,
+                  ) -> tuple[dict[Optional[int], int], list[tuple[Optional[int], int]]]:
+    """Put packets, keyframes and ends into an index, up to where the file breaks off.
+
+    Returns:
+        tuple[dict, list]: Of packets that are shown: positions by presentation time; time and
+        duration of each. Times that are missing or repeated make the former shorter.
+    """
     held = 0
-    says_duration = not SAYS_DURATION.isdisjoint(container.format.name.split(','))
-    first_key: Optional[int] = None
-    shown: dict[Optional[int], int] = {}  # pts -> position
+    shown: dict[Optional[int], int] = {}
     durations: list[tuple[Optional[int], int]] = []
+    keys: list[int] = []
+    # where the header says how long all streams are, their ends count, too
+    says_duration = not SAYS_DURATION.isdisjoint(container.format.name.split(','))
     try:
         for packet in container.demux(*([] if says_duration else [stream])):
             if packet.pts is not None and packet.size:
@@ -211,7 +234,7 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
             held += packet.size
             index.packets.append(packet)
             if packet.is_keyframe:
-                first_key = position if first_key is None else first_key
+                keys.append(position)
                 if packet.pts is not None:
                     index.keys.append((position, packet.pts))
             if not packet.is_discard:  # cut off by an edit list
@@ -221,18 +244,8 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
         index.interruption = f'after {len(index.packets)} packets: {first_line(error)}'
     if held > _MAX_HELD_BYTES:
         index.packets = [None] * len(index.packets)
-    codec = stream.codec_context.codec.canonical_name
-    index.start = first_key or 0
-    index.flushes = codec in _TELLS_KEYFRAMES
-    index.timeless = container.format.name == 'avi'
-    index.by_order = (None in shown or len(shown) < len(durations)
-                      or codec not in _ONE_FRAME_A_PACKET
-                      or (index.timeless and codec not in _INTRA_ONLY))
-    if not index.by_order and shown:
-        index.pts, index.positions = map(list, zip(*sorted(shown.items())))
-        _set_times(index, index.pts, max(durations)[1], stream)
-    index.shown_duration = float(sum(duration for _, duration in durations) * stream.time_base)
-    return index
+    index.start = keys[0] if keys else 0
+    return shown, durations
 
 
 def _set_times(index: VideoIndex, pts: Sequence[int], last_duration: Optional[int],

@@ -18,7 +18,6 @@ from mmengine.model.weight_init import PretrainedInit
 from open_clip.pretrained import get_pretrained_cfg
 from torch import Tensor, nn
 
-from ..necks.transformer import MaskedTransformer
 from .architecture import clip_config, clip_preprocessing
 from .weights import read_clip_weights
 
@@ -122,12 +121,9 @@ def _only_arch(model: nn.Module, pretrained: str) -> Arch:
 def _refuse_other_heads(model: nn.Module, arch: Arch) -> None:
     """Refuse text blocks of other heads: their weights would fit, and mean something else."""
     heads = clip_config(arch)['text_cfg'].get('heads', 8)
-    wrong = {part.num_heads for part in model.modules() if isinstance(part, MaskedTransformer)
-             and part.init_from_text and part.num_heads != heads}
-    if wrong:
-        raise ValueError(f'temporal blocks have {wrong.pop()} attention heads, the text blocks '
-                         f'that they start from have {heads}: set num_heads={heads} in the '
-                         'neck, or init_from_text=False for a random start')
+    for part in model.modules():
+        if hasattr(part, 'refuse_other_heads'):
+            part.refuse_other_heads(heads)
 
 
 def _warn_of_other_preprocessing(model: nn.Module, pretrained: str, arch: Arch) -> None:
