@@ -182,11 +182,11 @@ class PacketDecoder:
         level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
         av.logging.set_level(av.logging.ERROR)
         av.logging.set_skip_repeated(False)
-        said: list[str] = []
+        messages: list[str] = []
         try:
             with av.logging.Capture() as logs:
-                yield said
-            said += [text.strip() for _, name, text in logs if name == self._context.name]
+                yield messages
+            messages += [text.strip() for _, name, text in logs if name == self._context.name]
         finally:
             av.logging.set_level(level)
             av.logging.set_skip_repeated(skip)

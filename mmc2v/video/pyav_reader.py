@@ -104,13 +104,13 @@ class PyAVReader:
             self._index = index
             frames = self._salvage() if self._max_filled else self._decoder.frames(
                 index.start, len(index.packets))
-            with self._decoder.complaints() as said:
+            with self._decoder.complaints() as complaints:
                 index_by_decoding(index, self._stream,
                                   (frame for _, frame in self._numbered(frames)))
-            if said:  # it conceals a fault
+            if complaints:  # it conceals a fault
                 if not self._max_filled:
-                    raise DamageError(f'the decoder says: {said[0]}')
-                self.damage = f'the decoder says: {said[0]}'
+                    raise DamageError(f'the decoder says: {complaints[0]}')
+                self.damage = f'the decoder says: {complaints[0]}'
         note_missing(index, self._container, self._stream, self._lost)
         return index
 
@@ -131,7 +131,7 @@ class PyAVReader:
         try:
             for wanted, frames, is_last in self._attempts(missing):
                 arrived: set[int] = set()
-                with self._decoder.complaints() as said:
+                with self._decoder.complaints() as complaints:
                     try:
                         for number, frame in self._numbered(frames):
                             if number in wanted and number not in arrived:
@@ -142,8 +142,8 @@ class PyAVReader:
                                 break
                     except (av.FFmpegError, DamageError) as error:
                         reason = first_line(error)
-                if said:  # it conceals a fault
-                    reason = f'the decoder says: {said[0]}'
+                if complaints:  # it conceals a fault
+                    reason = f'the decoder says: {complaints[0]}'
                     if not (self._max_filled and is_last):
                         continue
                     self.damage = reason

@@ -141,9 +141,9 @@ class AtomicCheckpointHook(CheckpointHook):
         if not self._is_local:
             return
         is_resumed = runner.iter > 0 and runner._resume and runner._load_from is not None
-        goes_on = is_resumed and Path(runner._load_from).resolve().parent == Path(
+        in_same_folder = is_resumed and Path(runner._load_from).resolve().parent == Path(
             self.out_dir).resolve()
-        if goes_on:  # else files of these names are of another run
+        if in_same_folder:  # else files of these names are of another run
             # MMEngine saves it again with a new best
             self.last_ckpt = os.path.join(self.out_dir, os.path.basename(runner._load_from))
             for name in runner.message_hub.runtime_info.get(OUTDATED, []):
@@ -158,7 +158,7 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.logger.info('the run ended before the validation of its last checkpoint, which '
                                'is done now')
             runner.val_loop.run()
-        if goes_on and is_main_process():
+        if in_same_folder and is_main_process():
             self._remove_orphaned_best()
 
     def _best(self) -> dict[str, Optional[str]]:
