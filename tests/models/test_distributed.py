@@ -75,31 +75,47 @@ def train(name, dtype, rank=0, world_size=1, cached=False, lr=0.05):
 on_one_process = functools.cache(train)
 
 
+def cases(world_size):
+    """What is trained on so many processes.
+
+    Gloo's threads spin while they wait, so with more processes than cores a message can take as
+    long as a time slice of each of them. Four processes therefore train less.
+    """
+    everything = [(name, dtype, cached) for name in KINDS for dtype in TOLERANCE
+                  for cached in (False, True)]
+    return everything if world_size < 4 else [
+        case for case in everything if case[0] in ('clip2video', 'frozen')
+        and case[1] == torch.float64]
+
+
 def worker(rank, world_size, folder):
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
     gradient_cache._BUCKET_MB = 2 ** -5  # so that there are several
-    for name in KINDS:
-        for dtype in TOLERANCE:
-            for cached in (False, True):
-                result = train(name, dtype, rank, world_size, cached)
-                gc.collect()  # the reducer must not be the last of the group
-                torch.save(result, f'{folder}/{name} {dtype} {cached} {rank}.pt')
+    for name, dtype, cached in cases(world_size):
+        result = train(name, dtype, rank, world_size, cached)
+        gc.collect()  # the reducer must not be the last of the group
+        torch.save(result, f'{folder}/{name} {dtype} {cached} {rank}.pt')
     leave_process_group()
 
 
-@pytest.fixture(scope='module', params=[1, 2, 4])
-def results(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('distributed')
-    run_ranks(worker, request.param, str(folder))
-    return folder, request.param
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    """What each number of processes wrote, made when it is first asked for."""
+    @functools.cache
+    def made(world_size):
+        folder = tmp_path_factory.mktemp('distributed')
+        run_ranks(worker, world_size, str(folder))
+        return folder
+    return made
 
 
-@pytest.mark.parametrize('name', KINDS)
-@pytest.mark.parametrize('dtype', TOLERANCE)
-@pytest.mark.parametrize('cached', [False, True], ids=['plain', 'cached'])
-def test_losses_gradients_and_weights_are_those_of_one_process(name, dtype, cached, results):
-    folder, world_size = results
+@pytest.mark.parametrize(
+    ('world_size', 'name', 'dtype', 'cached'),
+    [(world_size, *case) for world_size in (1, 2, 4) for case in cases(world_size)])
+def test_losses_gradients_and_weights_are_those_of_one_process(
+        world_size, name, dtype, cached, folders):
+    folder = folders(world_size)
     losses, gradients, weights = on_one_process(name, dtype)
     tolerance = TOLERANCE[dtype]
     assert len(gradients) == STEPS
