@@ -1,12 +1,10 @@
-"""Embed videos and sentences from Python.
+"""Encode videos and sentences from Python.
 
 Example:
     >>> model = init_model('configs/clip2video_msrvtt.py', 'msrvtt.pth')
-    >>> embed_texts(model, ['a dog runs']) @ embed_videos(model, ['dog.mp4', 'cat.mp4']).T
+    >>> encode_texts(model, ['a dog runs']) @ encode_videos(model, ['dog.mp4', 'cat.mp4']).T
 """
-import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional, Union
 
@@ -20,7 +18,6 @@ from torch import Tensor, nn
 from mmc2v.config_reading import read_config
 from mmc2v.models.text_chunks import embed_by_length
 from mmc2v.registry import MODELS
-from mmc2v.whole_files import refuse_damaged
 
 
 def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = None,
@@ -39,15 +36,14 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
 
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
-        ValueError: If there is no checkpoint and parameters would be random, or the checkpoint is
-            not of the config's model or damaged.
+        ValueError: If there is no checkpoint and parameters would be random, or as
+            :func:`load_whole` says.
     """
     config = config if isinstance(config, Config) else read_config(config, needs=['model'])
     init_default_scope(config.get('default_scope', 'mmaction'))
     model = MODELS.build(config.model)
     if checkpoint is not None:
-        with checkpoint_errors(checkpoint):
-            load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+        load_whole(model, checkpoint)
     else:
         start_from_pretrained(model)
     model.cfg = config
@@ -56,26 +52,24 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
     return model.to(device).eval()
 
 
-@contextmanager
-def checkpoint_errors(checkpoint: str) -> Iterator[None]:
-    """Say what is wrong with a checkpoint that is being loaded, whole or not at all.
+def load_whole(model: nn.Module, checkpoint: str) -> None:
+    """Load all parameters of a model from a checkpoint.
 
     Args:
-        checkpoint (str): The file, for the message.
+        model (nn.Module): Not wrapped.
+        checkpoint (str): File or address.
 
     Raises:
-        ValueError: If it is no checkpoint or damaged, or its parameters are not those of the model.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint, damaged, or holds more than weights, or its parameters
+            are not those of the model.
     """
-    refuse_damaged(checkpoint)
     try:
-        yield
+        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     except RuntimeError as error:
         raise ValueError(f"'{checkpoint}' is not a checkpoint of this config's model; give the "
                          f'config that it was trained with, or convert it first. {error}') \
             from error
-    except (pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).split('\n')[0]
-        raise ValueError(f"'{checkpoint}' is no checkpoint: {reason}") from error
 
 
 def use_bf16_weights(model: nn.Module) -> None:
@@ -126,8 +120,8 @@ def _refuse_no_list(name: str, values: Sequence[str]) -> None:
 
 
 @torch.inference_mode()
-def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -> Tensor:
-    """Embed video files.
+def encode_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -> Tensor:
+    """Encode video files.
 
     Args:
         model (nn.Module): From :func:`init_model`.
@@ -153,9 +147,9 @@ def embed_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -
 
 
 @torch.inference_mode()
-def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256,
+def encode_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256,
                 title: str = '') -> Tensor:
-    """Embed sentences.
+    """Encode sentences.
 
     Args:
         model (nn.Module): From :func:`init_model`.
@@ -175,3 +169,6 @@ def embed_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 25
     inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
     return embed_by_length(lambda tokens: model.encode_text(tokens).cpu(), inputs['tokens'],
                            getattr(model.data_preprocessor, 'pad_token', 0), batch_size, title)
+
+
+embed_videos, embed_texts = encode_videos, encode_texts  # their names before

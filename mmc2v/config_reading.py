@@ -15,9 +15,9 @@ from mmc2v.registered_types import TAKEN_OUT, accepted_arguments, did_you_mean, 
 # What a config need not have, and the runner, MMAction2's scripts or ours read.
 TOP_LEVEL = {*inspect.signature(Runner.__init__).parameters, 'activation_checkpointing',
              'auto_scale_lr', 'compile', 'custom_imports', 'data_preprocessor',
-             'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg',
-             'runner_type', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline',
-             'vis_backends'} - {'self', 'cfg'}
+             'disabled_hooks', 'efficient_conv_bn_eval', 'find_unused_parameters',
+             'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn', 'tta_model',
+             'tta_pipeline', 'vis_backends'} - {'self', 'cfg'}
 # Keys of dicts without a type.
 LOADER = {*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch'} - {'self'}
 KEYS = {'train_dataloader': LOADER, 'val_dataloader': LOADER, 'test_dataloader': LOADER,

@@ -14,6 +14,7 @@ _MODULES = {
     'LOOPS': ['mmc2v.engine'],
     'OPTIM_WRAPPERS': ['mmc2v.engine'],
     'OPTIM_WRAPPER_CONSTRUCTORS': ['mmc2v.engine'],
+    'PARAM_SCHEDULERS': ['mmc2v.engine'],
 }
 
 
@@ -31,3 +32,4 @@ HOOKS = _child('HOOKS')
 LOOPS = _child('LOOPS')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS')

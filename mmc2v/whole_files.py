@@ -70,6 +70,12 @@ def remove_partials(folder: Union[str, Path]) -> None:
             path.unlink()
 
 
+def is_archive(path: Union[str, Path]) -> bool:
+    """Say whether torch takes a file for a zip archive, which it does by its first bytes."""
+    with open(path, 'rb') as file:
+        return file.read(len(_ARCHIVE)) == _ARCHIVE
+
+
 def damage_of_archive(path: Union[str, Path]) -> Optional[str]:
     """Compare the checksums in an archive, which torch writes and does not compare.
 
@@ -79,9 +85,8 @@ def damage_of_archive(path: Union[str, Path]) -> Optional[str]:
     Returns:
         str, optional: What is wrong; none where all is well.
     """
-    with open(path, 'rb') as file:
-        if file.read(len(_ARCHIVE)) != _ARCHIVE:
-            return None
+    if not is_archive(path):
+        return None
     try:
         with zipfile.ZipFile(path) as archive:
             part = archive.testzip()

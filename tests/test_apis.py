@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmc2v.apis import embed_texts, embed_videos, init_model
+from mmc2v.apis import encode_texts, encode_videos, init_model
 from mmc2v.datasets import VideoDecodeError
 from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import MODELS
@@ -27,22 +27,22 @@ def test_embeddings_are_those_of_evaluation(tmp_path):
             seen += runner.model.test_step(batch)
     model = init_model(config, str(tmp_path / 'model.pth'))
     paths = [str(tmp_path / 'data' / 'videos' / name) for name in annotation]
-    videos = embed_videos(model, paths, batch_size=2)
+    videos = encode_videos(model, paths, batch_size=2)
     torch.testing.assert_close(videos, torch.stack([s.video_embedding for s in seen]),
                                atol=1e-6, rtol=0)
     captions = [caption for own in annotation.values() for caption in own]
-    texts = embed_texts(model, captions, batch_size=3)
+    texts = encode_texts(model, captions, batch_size=3)
     torch.testing.assert_close(texts, torch.cat([s.text_embeddings for s in seen]),
                                atol=1e-6, rtol=0)
     assert np.allclose(videos.norm(dim=1), 1, atol=1e-6)
     for wrong in ('a sentence', []):
         with pytest.raises(ValueError, match='must be a list'):
-            embed_texts(model, wrong)
+            encode_texts(model, wrong)
         with pytest.raises(ValueError, match='must be a list'):
-            embed_videos(model, wrong)
+            encode_videos(model, wrong)
     (tmp_path / 'bad.mp4').touch()
     with pytest.raises(VideoDecodeError, match='bad.mp4'):
-        embed_videos(model, [str(tmp_path / 'bad.mp4')])
+        encode_videos(model, [str(tmp_path / 'bad.mp4')])
 
 
 def test_bf16_of_the_script_is_that_of_python(tmp_path, monkeypatch):
@@ -54,7 +54,7 @@ def test_bf16_of_the_script_is_that_of_python(tmp_path, monkeypatch):
                                      '--bf16', '--dump', str(dump)])
     runpy.run_path(str(ROOT / 'tools' / 'test.py'), run_name='test')['main']()
     paths = [str(tmp_path / 'data' / 'videos' / name) for name in annotation]
-    full, half = (embed_videos(init_model(config, str(checkpoint), bf16=bf16), paths)
+    full, half = (encode_videos(init_model(config, str(checkpoint), bf16=bf16), paths)
                   for bf16 in (False, True))
     assert half.dtype == torch.float32
     assert torch.cosine_similarity(half, full).min() > 0.999
@@ -89,7 +89,7 @@ def test_transforms_of_mmaction2_need_no_scope(tmp_path):
     sampling = dict(type='UniformSample', clip_len=4, num_clips=1, test_mode=True)
     model.cfg.test_dataloader.dataset.pipeline = pipeline(sampling=sampling)
     path = str(tmp_path / 'data' / 'videos' / '0.mp4')
-    assert embed_videos(model, [path]).shape == (1, 64)
+    assert encode_videos(model, [path]).shape == (1, 64)
 
 
 def _save(config, folder):

@@ -47,7 +47,8 @@ def test_options_that_the_docs_use_and_some_that_configs_lack_are_taken():
         'optim_wrapper.paramwise_cfg.lr_mult.neck=3',
         'default_hooks.visualization.type=VisualizationHook', 'randomness.deterministic=True',
         'find_unused_parameters=True', 'model_wrapper_cfg.static_graph=True',
-        'param_scheduler.1.T_max=9', 'visualizer.save_dir=shown'])
+        'param_scheduler.0.warmup=9', 'disabled_hooks=[mmc2v.LoaderShareHook]',
+        'default_hooks.checkpoint.rescale_schedule=True', 'visualizer.save_dir=shown'])
     assert config.train_cfg.chunk_size == 16
     assert config.model.pretrained is None
     assert config.custom_hooks[3].allow == ['test.json']

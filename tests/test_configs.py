@@ -17,7 +17,7 @@ from mmc2v.datasets.moving_events import MovingEvents
 from mmc2v.datasets.moving_shapes import MovingShapes
 from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.evaluation import find_published
-from mmc2v.models.clip_arch import clip_preprocessing
+from mmc2v.models.clip.architecture import clip_preprocessing
 from mmc2v.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 from .tiny import ROOT, random_video
@@ -101,8 +101,8 @@ def test_config_builds(path, data):
         if getattr(model.backbone, 'num_frames', None):
             assert len(frames) == model.backbone.num_frames
             assert dataset[0]['inputs']['frame_mask'].all()  # they cannot leave padding out
-        if hasattr(model.neck, 'max_frames'):
-            assert len(frames) <= model.neck.max_frames
+        if hasattr(model.neck, 'position_embedding'):
+            assert len(frames) <= model.neck.position_embedding.num_embeddings
         assert dataset[0]['inputs']['tokens'].shape[1] <= model.text_backbone.context_length
         jitters = [step.get('jitter', False) for step in loader.dataset.pipeline]
         assert kind == 'train' or not any(jitters)

@@ -1,13 +1,11 @@
 """Small models, videos and data sets that tests share."""
 import json
 import resource
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.multiprocessing as mp
 from mmengine.config import Config
 
 from mmc2v.datasets.shape_videos import write_video
@@ -133,14 +131,3 @@ def run_config(data, work_dir, workers=0, epochs=2, **kwargs):
     overlap.allow = ['all.json']  # the same few videos serve for everything
     config.merge_from_dict(kwargs)
     return config
-
-
-def spawn(worker, world_size, *args, limit=600):
-    """Run worker(rank, world_size, *args) in processes; one that hangs is a failure."""
-    context = mp.spawn(worker, (world_size, *args), world_size, join=False)
-    end = time.time() + limit
-    while not context.join(timeout=1):
-        if time.time() > end:
-            for process in context.processes:
-                process.kill()
-            raise AssertionError(f'{worker.__name__} did not end within {limit} s')

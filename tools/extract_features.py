@@ -61,7 +61,7 @@ def extract(model: nn.Module, loader: DataLoader, files: Mapping[str, Path],
     undecodable = []
     for batch in tqdm(loader, desc=title, mininterval=1):
         inputs = model.data_preprocessor(batch)['inputs']
-        features, mask = model.encode_frames(inputs['frames'], inputs['frame_mask'])
+        features, mask = model.frame_tokens(inputs['frames'], inputs['frame_mask'])
         for sample, own, valid in zip(batch['data_samples'], features, mask):
             if sample.get('undecodable'):
                 undecodable.append(f'{sample.video_id}: {sample.undecodable}')

@@ -12,6 +12,7 @@ import importlib.util
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 from command_line import Parser
 
@@ -33,8 +34,20 @@ def main() -> None:
         nearest = difflib.get_close_matches(args.tool, names, n=1, cutoff=0.4)
         hint = f"did you mean '{nearest[0]}'?" if nearest else 'without arguments all are listed'
         parser.error(f"MMAction2 has no tool '{args.tool}'; {hint}")
-    import mmc2v  # noqa: F401  (mends the environment before anything of MMAction2 runs)
+    import torch
 
+    # mends the environment before anything of MMAction2 runs
+    from mmc2v.checkpoint_reading import read_checkpoint_file
+
+    original = torch.load
+
+    def load(file: Any, map_location: Any = None, **kwargs) -> Any:
+        """Read checkpoints as we do, and leave streams, which are no files of anybody, to torch."""
+        if isinstance(file, (str, Path)):
+            return read_checkpoint_file(file, map_location)
+        return original(file, map_location, **kwargs)
+
+    torch.load = load  # those tools call it without weights_only
     sys.argv = [str(tools / args.tool), *args.arguments]
     sys.path[0] = str(Path(sys.argv[0]).parent)  # as if it had been called itself
     runpy.run_path(sys.argv[0], run_name='__main__')

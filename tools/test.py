@@ -82,9 +82,8 @@ def main() -> dict[str, float]:
     """Test as the command line says."""
     args = parse_args()
     from mmengine.dist import is_main_process
-    from mmengine.runner import load_checkpoint
 
-    from mmc2v.apis import checkpoint_errors, start_from_pretrained, use_bf16_weights
+    from mmc2v.apis import load_whole, start_from_pretrained, use_bf16_weights
     from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
     from mmc2v.engine.run_summary import bare_model, log_summary
     from mmc2v.evaluation import find_published, format_table
@@ -104,10 +103,9 @@ def main() -> dict[str, float]:
         runner.logger.info(f"no checkpoint given: evaluating the CLIP weights '{model.pretrained}' "
                            'as training would start from them')
     else:
-        with checkpoint_errors(args.checkpoint):
-            # not by the runner: EMAHook is not ready before testing begins, and has nothing to add,
-            # as the averaged weights are those that a checkpoint has as the model's
-            load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+        # not by the runner: EMAHook is not ready before testing begins, and has nothing to add,
+        # as the averaged weights are those that a checkpoint has as the model's
+        load_whole(model, args.checkpoint)
     if args.bf16:
         use_bf16_weights(model)
     metrics = runner.test()

@@ -73,26 +73,25 @@ def apply_options(config: dict, args: argparse.Namespace) -> None:
 def main() -> None:
     """Train as the command line says."""
     args = parse_args()
-    from mmc2v.engine import SplitOverlapHook
     from mmc2v.engine.hooks import refuse_empty_epoch
     from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
     from mmc2v.engine.run_summary import log_summary, start_of_training
+    from mmc2v.engine.safety_hooks import complete_hooks
     from mmc2v.engine.training_settings import check_training
 
     config = load_config(args, ['model', 'train_dataloader', 'train_cfg', 'optim_wrapper'])
     check_training(config)
     apply_options(config, args)
+    added = complete_hooks(config)
     start_processes(config)
     runner = build_runner(config, args)
-    loaders = dict(training=runner.train_loop.dataloader)
     # schedulers counted in iterations would fail on it with a riddle
-    refuse_empty_epoch(loaders['training'])
-    for hook in runner.hooks:  # before CLIP weights are downloaded and loaded
-        if isinstance(hook, SplitOverlapHook):
-            hook.before_train(runner)
-    if runner.val_loop is not None:
-        loaders['validation'] = runner.val_loop.dataloader
-    log_summary(runner, **loaders)
+    refuse_empty_epoch(runner.train_loop.dataloader)
+    log_summary(runner, training=runner.train_loop.dataloader, **(
+        dict(validation=runner.val_loop.dataloader) if runner.val_loop is not None else {}))
+    if added:
+        runner.logger.info(f"custom_hooks of the config lacks {', '.join(added)}, which are added; "
+                           'disabled_hooks leaves out those that it names')
     runner.logger.info(start_of_training(runner))
     runner.train()
     end_processes(runner)

@@ -16,12 +16,8 @@ test_evaluator = val_evaluator
 # Text positions that weigh as much as words, so that 'A then B' can be told from 'B then A'.
 model = dict(text_backbone=dict(position_std=0.03))
 
-max_epochs = 4
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=True, begin=0, end=1,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, begin=1, end=max_epochs,
-         T_max=max_epochs - 1, convert_to_iter_based=True),
-]
+train_cfg = dict(max_epochs=4, val_interval=4)
+param_scheduler = [dict(
+    type='mmc2v.WarmupCosineLR', by_epoch=False, warmup=1 / 4, start_factor=0.05,
+    eta_min_ratio=0.01)]
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=1, save_best=None))

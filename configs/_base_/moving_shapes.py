@@ -46,8 +46,7 @@ model = dict(
     backbone=dict(type='mmc2v.CLIPVisionTower', arch=arch, position_std=0.6),
     text_backbone=dict(type='mmc2v.CLIPTextTower', arch=arch))
 
-max_epochs = 8
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -55,10 +54,7 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     constructor='mmc2v.RetrievalOptimWrapperConstructor',
     clip_grad=dict(max_norm=1.0))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=True, begin=0, end=1,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, begin=1, end=max_epochs,
-         T_max=max_epochs - 1, convert_to_iter_based=True),
-]
+param_scheduler = [dict(
+    type='mmc2v.WarmupCosineLR', by_epoch=False, warmup=1 / 8, start_factor=0.05,
+    eta_min_ratio=0.01)]
 auto_scale_lr = dict(enable=False, base_batch_size=64)

@@ -2,8 +2,7 @@
 # CLIP4Clip, on which their code is built: total batch 128, 5 epochs, 10 % linear warm-up, cosine,
 # new modules 1e-4. CLIP's own rate is 1e-6 here instead of 1e-7, which was tuned to weights kept
 # in float16.
-max_epochs = 5
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -13,10 +12,5 @@ optim_wrapper = dict(
     paramwise_cfg=dict(lr_mult={'backbone': 0.01, 'text_backbone': 0.01,
                                 'head.logit_scale': 0.01}),
     clip_grad=dict(max_norm=1.0, error_if_nonfinite=True))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=0.1 * max_epochs,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, begin=0.1 * max_epochs,
-         end=max_epochs, T_max=0.9 * max_epochs, convert_to_iter_based=True),
-]
+param_scheduler = [dict(type='mmc2v.WarmupCosineLR', by_epoch=False, warmup=0.1, start_factor=1e-3)]
 auto_scale_lr = dict(enable=False, base_batch_size=128)

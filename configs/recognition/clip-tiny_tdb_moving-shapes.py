@@ -42,17 +42,13 @@ val_evaluator = dict(metric_list=('top_k_accuracy',), metric_options=dict(
     top_k_accuracy=dict(topk=(1,))))
 test_evaluator = val_evaluator
 
-max_epochs = 6
-train_cfg = dict(max_epochs=max_epochs, val_interval=2)
+train_cfg = dict(max_epochs=6, val_interval=2)
 optim_wrapper = dict(
     _delete_=True, type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     constructor='mmc2v.RetrievalOptimWrapperConstructor',
     clip_grad=dict(max_norm=1.0))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=True, begin=0, end=1,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, by_epoch=True, begin=1, end=max_epochs,
-         T_max=max_epochs - 1, convert_to_iter_based=True),
-]
+param_scheduler = [dict(
+    type='mmc2v.WarmupCosineLR', by_epoch=False, warmup=1 / 6, start_factor=0.05,
+    eta_min_ratio=0.01)]
 auto_scale_lr = dict(enable=False, base_batch_size=64)

@@ -61,8 +61,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='AccMetric')
 test_evaluator = val_evaluator
 
-max_epochs = 30
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -71,12 +70,8 @@ optim_wrapper = dict(
     constructor='mmc2v.RetrievalOptimWrapperConstructor',
     paramwise_cfg=dict(lr_mult={'backbone': 0.01, 'neck': 0.1}),
     clip_grad=dict(max_norm=1.0))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=True, begin=0, end=5,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, begin=5, end=max_epochs,
-         T_max=max_epochs - 5, convert_to_iter_based=True),
-]
+param_scheduler = [dict(
+    type='mmc2v.WarmupCosineLR', by_epoch=False, warmup=1 / 6, start_factor=0.01)]
 auto_scale_lr = dict(enable=False, base_batch_size=128)
 
 default_hooks = dict(

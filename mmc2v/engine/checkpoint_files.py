@@ -1,15 +1,14 @@
 """Checkpoint files that are whole or absent, and which of them training goes on from."""
 import os
-import zipfile
 from pathlib import Path
 from typing import Optional, Union
 
-import torch
 from mmengine.fileio import register_backend
 from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 
-from mmc2v.whole_files import damage_of_archive, write_whole
+from mmc2v.checkpoint_reading import read_checkpoint_file
+from mmc2v.whole_files import write_whole
 
 from .checkpoint_names import numbered_names
 
@@ -68,10 +67,7 @@ def problem_of_checkpoint(path: str, needs_optimizer: bool = True) -> Optional[s
     if not os.path.isfile(path):
         return 'it does not exist'
     try:
-        damage = damage_of_archive(path)
-        if damage:
-            return f'it cannot be read ({damage})'
-        checkpoint = torch.load(path, map_location='cpu', mmap=zipfile.is_zipfile(path))
+        checkpoint = read_checkpoint_file(path, map_location='cpu', mmap=True)
         needed = {'state_dict', 'meta', 'message_hub', *['optimizer'][:needs_optimizer]}
         missing = sorted(needed - set(checkpoint))
     except Exception as error:  # whatever the file consists of

@@ -1,10 +1,10 @@
 """Whether a checkpoint is of the model that it is to be loaded into."""
 import os
-import zipfile
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
+
+from mmc2v.checkpoint_reading import read_checkpoint_file
 
 
 def refuse_unfitting(path: str, model: nn.Module, is_exact: bool) -> None:
@@ -23,7 +23,7 @@ def refuse_unfitting(path: str, model: nn.Module, is_exact: bool) -> None:
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         return
-    content = torch.load(path, map_location='cpu', mmap=zipfile.is_zipfile(path))
+    content = read_checkpoint_file(path, map_location='cpu', mmap=True)
     found = _shapes(content.get('state_dict', content) if isinstance(content, Mapping) else {})
     wanted = _shapes(model.state_dict())
     if not any(found.get(name) == shape for name, shape in wanted.items()):

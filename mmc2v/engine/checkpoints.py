@@ -15,13 +15,14 @@ from mmengine.runner import (
 )
 
 from mmc2v.registry import HOOKS
-from mmc2v.whole_files import refuse_damaged, remove_partials, write_whole
+from mmc2v.whole_files import remove_partials, write_whole
 
 from .checkpoint_files import find_whole_checkpoint, problem_of_checkpoint
 from .checkpoint_fit import refuse_unfitting
 from .checkpoint_names import OUTDATED, best_names, keep_only_names
 from .checkpoint_sharing import share_checkpoint
 from .main_process import on_main_process
+from .resumed_position import fit_position
 from .run_summary import bare_model
 from .work_dir_lock import lock_work_dir, unlock_work_dir
 
@@ -41,20 +42,25 @@ class AtomicCheckpointHook(CheckpointHook):
     resumed run ends with the same best and last files and figures.
 
     The work dir is locked while a run trains in it. What a resumed checkpoint says of other files
-    is taken for names in this run's folder, never for paths, and none of it is run.
+    is taken for names in this run's folder, never for paths.
 
     Args:
+        rescale_schedule (bool): Resume also where an epoch has another number of iterations than
+            the checkpoint's had, at the same share of the schedule; see :func:`fit_position`.
+            Defaults to False: it is an error.
         **kwargs: As :class:`mmengine.hooks.CheckpointHook` has them. With ``backend_args``,
             ``file_client_args`` or an ``out_dir`` that is not local, all is done in MMEngine's way.
 
     Raises:
         ValueError: When a run is resumed and no checkpoint is whole, or the named one is not, and
             when checkpoints within epochs are asked for. When another run trains in the work dir.
-            When a checkpoint to start from is damaged. When one is of another model.
+            When a checkpoint to start from is damaged. When one is of another model, or of epochs
+            of another length.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, rescale_schedule: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
+        self.rescale_schedule = rescale_schedule
         self._is_local = not self.backend_args and self.file_client_args is None and isinstance(
             get_file_backend(self.out_dir or '.'), LocalBackend)
         if self._is_local:
@@ -71,8 +77,6 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         if runner._resume:
             self._resume_from_whole(runner)
-        elif runner._load_from is not None:
-            refuse_damaged(runner._load_from)
         if runner._load_from is not None:
             refuse_unfitting(runner._load_from, bare_model(runner), is_exact=runner._resume)
 
@@ -119,8 +123,9 @@ class AtomicCheckpointHook(CheckpointHook):
         return given
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Drop the config of a checkpoint, which MMEngine would run as Python when it resumes."""
-        checkpoint.get('meta', {}).pop('config', None)
+        """Compare lengths of epochs where a run is resumed."""
+        if runner._resume and isinstance(runner._train_loop, EpochBasedTrainLoop):
+            fit_position(checkpoint, runner, self.rescale_schedule)
 
     def before_train(self, runner: Runner) -> None:
         """Take up the state of a resumed run, and do the validation that it lacks."""
@@ -195,12 +200,12 @@ class AtomicCheckpointHook(CheckpointHook):
             return False
         loop._decide_current_val_interval()
         if isinstance(loop, EpochBasedTrainLoop):
-            step, last = runner.epoch, loop.max_epochs
+            step, last, place = runner.epoch, loop.max_epochs, 0
         else:
-            step, last = runner.iter, loop.max_iters
+            step, last, place = runner.iter, loop.max_iters, 1
         is_due = step >= loop.val_begin and (step % loop.val_interval == 0 or step == last)
-        done = runner.message_hub.runtime_info.get(VALIDATED)
-        return is_due and list(done or []) != [runner.epoch, runner.iter]
+        done = runner.message_hub.runtime_info.get(VALIDATED) or (None, None)
+        return is_due and done[place] != step
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Keep the best, and the fact that this checkpoint is validated."""

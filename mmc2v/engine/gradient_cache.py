@@ -5,17 +5,17 @@ B items on this rank, N on all ranks, K kinds of embedding, D embedding width.
 from typing import Any, Optional
 
 import torch
-import torch.distributed as dist
-from mmengine.dist import get_world_size
+from mmengine.dist import all_reduce_params, get_world_size
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from mmc2v.models.finite_loss import require_finite
+from mmc2v.models.contracts import require_pairs
+from mmc2v.models.heads.finite_loss import require_finite
 from mmc2v.registry import LOOPS
 
-_BUCKET_BYTES = 64 * 2 ** 20
+_BUCKET_MB = 64
 
 
 def cached_step(model: nn.Module, optim_wrapper: OptimWrapper, data_batch: dict,
@@ -90,9 +90,7 @@ def _split(module: nn.Module, data_batch: dict, chunk_size: int) -> list[tuple[d
     captions = dict(inputs=dict(tokens=inputs.pop('tokens')), data_samples=samples)
     tokens = module.data_preprocessor(captions, training=True)['inputs']['tokens']
     size = len(inputs['frames'])
-    if len(tokens) != size:
-        raise ValueError(f'training reads pairs, got {size} videos and {len(tokens)} captions; use '
-                         'one caption an item (test_mode=False)')
+    require_pairs(size, len(tokens))
     parts = [slice(start, start + chunk_size) for start in range(0, size, chunk_size)]
     return [(dict(inputs={key: value[part] for key, value in inputs.items()},
                   data_samples=samples and samples[part]), tokens[part]) for part in parts]
@@ -119,25 +117,13 @@ def _average_gradients(module: nn.Module) -> None:
     """Average over ranks, as the model wrapper does in a backward pass of its own."""
     if get_world_size() == 1:
         return
-    named = {name: parameter for name, parameter in module.named_parameters()
-             if parameter.requires_grad}
-    without = [name for name, parameter in named.items() if parameter.grad is None]
+    gradients = {name: parameter.grad for name, parameter in module.named_parameters()
+                 if parameter.requires_grad}
+    without = [name for name, gradient in gradients.items() if gradient is None]
     if without:
         raise ValueError(f'parameters {without} get no gradient: remove them, or freeze them by '
                          'requires_grad=False')
-    bucket: list[Tensor] = []
-    gradients = [parameter.grad for parameter in named.values()]
-    for place, gradient in enumerate(gradients):
-        bucket.append(gradient)
-        follows = gradients[place + 1] if place + 1 < len(gradients) else None
-        size = sum(part.numel() * part.element_size() for part in bucket)
-        if follows is None or follows.dtype != gradient.dtype or size >= _BUCKET_BYTES:
-            flat = torch.cat([part.flatten() for part in bucket])
-            dist.all_reduce(flat)
-            flat /= dist.get_world_size()
-            for part, mean in zip(bucket, flat.split([part.numel() for part in bucket])):
-                part.copy_(mean.view_as(part))
-            bucket = []
+    all_reduce_params(list(gradients.values()), bucket_size_mb=_BUCKET_MB, op='mean')
 
 
 def _check(runner: Runner, chunk_size: int) -> None:

@@ -5,16 +5,20 @@ from typing import Optional
 import torch
 from mmengine.dist import all_gather_object, broadcast_object_list, get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset
 
 from mmc2v.registry import HOOKS
+
+from .iteration_batches import IterationBatches, loader_of_passes
 
 
 def wrapped_datasets(dataset: Dataset) -> Iterator[Dataset]:
     """Yield a data set and everything that it wraps."""
     yield dataset
-    for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
+    held = getattr(dataset, '__dict__', {})  # some answer for what they wrap
+    # MMEngine's num_batch_per_epoch wraps in _dataset
+    for inner in [held.get('dataset'), held.get('_dataset'), *held.get('datasets', [])]:
         if inner is not None:
             yield from wrapped_datasets(inner)
 
@@ -24,25 +28,22 @@ class EpochRandomnessHook(Hook):
     """Tells data sets and samplers the epoch and the run's seed, so that resuming is exact.
 
     After a resume the runner has the seed of the checkpoint, which samplers built before do not.
-    In loops without epochs a pass over the data counts as one.
+    In loops of iterations a pass over the data counts as an epoch: this hook gives them a loader
+    that begins each pass as an epoch begins, and a resumed run where it ended.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Pass them on before the loader starts its workers."""
-        self._tell(runner, max(runner.epoch, self._passes(runner, runner.iter)))
-
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
-        """Count passes where the loop has no epochs."""
-        if self._passes(runner, runner.iter + 1) > self._passes(runner, runner.iter):
-            self._tell(runner, self._passes(runner, runner.iter + 1))
-
-    @staticmethod
-    def _passes(runner: Runner, iterations: int) -> int:
-        has_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
-        return 0 if has_epochs else iterations // len(runner.train_dataloader)
+        loop = runner.train_loop
+        if not isinstance(loop, IterBasedTrainLoop):
+            self._tell(runner, runner.epoch)
+            return
+        refuse_empty_epoch(loop.dataloader)
+        loop.dataloader = loader_of_passes(loop.dataloader)
+        loop.dataloader_iterator = IterationBatches(
+            loop.dataloader, runner.iter, lambda number: self._tell(runner, number))
 
     @staticmethod
     def _tell(runner: Runner, epoch: int) -> None:
@@ -55,6 +56,8 @@ class EpochRandomnessHook(Hook):
         for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
             if hasattr(sampler, 'seed'):
                 sampler.seed = seed[0]
+            if hasattr(sampler, 'set_epoch'):
+                sampler.set_epoch(epoch)
 
 
 def refuse_empty_epoch(loader: DataLoader) -> int:

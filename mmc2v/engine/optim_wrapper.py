@@ -1,11 +1,11 @@
 """Optimizer wrapper and parameter groups."""
 from contextlib import contextmanager
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.optim import AmpOptimWrapper, DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from mmc2v.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
@@ -25,6 +25,54 @@ class AutocastOptimWrapper(OptimWrapper):
         device = get_device()
         with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
             yield
+
+
+@OPTIM_WRAPPERS.register_module()
+class Float16OptimWrapper(AmpOptimWrapper):
+    """Trains in float16 with dynamic loss scaling, for GPUs without bfloat16.
+
+    A gradient that overflows float16 skips the step and lowers the scale. That is normal, so
+    ``clip_grad.error_if_nonfinite``, by which other wrappers stop, has no effect here; steps that
+    are skipped without end are the error.
+
+    Args:
+        loss_scale (str | dict): 'dynamic', or arguments of ``torch.cuda.amp.GradScaler``. Defaults
+            to 'dynamic'.
+        max_skips (int): How many steps in a row may be skipped; the scale is halved each time.
+            Defaults to 24, which lowers it from 65,536 to 0.004.
+        clip_grad (dict, optional): As :class:`mmengine.optim.OptimWrapper` has it.
+        **kwargs: Likewise.
+
+    Raises:
+        ValueError: If the scale is a fixed number, which no overflow would lower.
+        FloatingPointError: When more steps in a row are skipped.
+    """
+
+    def __init__(self, loss_scale: Union[str, dict] = 'dynamic', max_skips: int = 24,
+                 clip_grad: Optional[dict] = None, **kwargs) -> None:
+        if isinstance(loss_scale, (int, float)):
+            raise ValueError(f"loss_scale={loss_scale} is fixed; use 'dynamic', or "
+                             f'dict(init_scale={loss_scale}) to begin with it')
+        clip_grad = {key: value for key, value in (clip_grad or {}).items()
+                     if key != 'error_if_nonfinite'}
+        super().__init__(loss_scale=loss_scale, dtype=torch.float16, clip_grad=clip_grad or None,
+                         **kwargs)
+        self.max_skips = max_skips
+        self._skips = 0
+
+    def step(self, **kwargs) -> None:
+        """Step, or skip and lower the scale."""
+        scale = self.loss_scaler.get_scale()
+        super().step(**kwargs)
+        lowered = self.loss_scaler.get_scale()
+        self.message_hub.update_scalar('train/loss_scale', lowered)
+        self._skips = self._skips + 1 if lowered < scale else 0
+        if self._skips > self.max_skips:
+            raise FloatingPointError(
+                f'gradients were not finite in {self._skips} steps in a row, down to a loss scale '
+                f'of {lowered:g}: this is no overflow of float16 alone. The weights are as before '
+                'these steps; resume from the last checkpoint with a lower learning rate, or in '
+                'float32 (optim_wrapper.type=OptimWrapper), which names what is not finite')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmc2v.annotations import check_captions, read_json_object
-from mmc2v.apis import embed_texts
+from mmc2v.apis import encode_texts
 from mmc2v.evaluation import RetrievalMetric
 from mmc2v.registry import HOOKS
 
@@ -39,7 +39,7 @@ class QueryBankHook(Hook):
         rank, world_size = get_dist_info()
         # every rank has at least one; what the padding repeats is cut off below
         padded = chosen + chosen[:1] * (-count % world_size)
-        own = embed_texts(model, padded[rank::world_size], title='query bank')
+        own = encode_texts(model, padded[rank::world_size], title='query bank')
         parts = all_gather_object(own.float().numpy())
         bank = np.stack(parts, axis=1).reshape(len(padded), -1)[:count]
         for metric in runner.test_evaluator.metrics:

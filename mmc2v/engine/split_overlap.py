@@ -1,37 +1,44 @@
 """Refuses to train on what is evaluated."""
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmc2v.annotations import match_names, read_video_entries, video_id
+from mmc2v.datasets import VideoTextDataset
+from mmc2v.registered_types import find_type
 from mmc2v.registry import HOOKS
+
+from .hooks import wrapped_datasets
+
+
+def is_video_text(kind: Any) -> bool:
+    """Whether a class is a data set with an annotation of captions, MMAction2's included."""
+    return inspect.isclass(kind) and issubclass(
+        kind, (VideoTextDataset, find_type('mmaction.VideoTextDataset')))
 
 
 def annotation_files(loader: Any) -> Iterator[str]:
-    """Yield the annotations of every VideoTextDataset in a loader or its config.
+    """Yield the annotations of every data set of videos and captions in a loader or its config.
 
     Args:
         loader (dict | DataLoader | None): As the runner has it; data sets may be wrapped.
     """
     if isinstance(loader, DataLoader):
-        loader = loader.dataset
-    if isinstance(loader, dict):
-        if str(loader.get('type')).endswith('VideoTextDataset') and loader.get('ann_file'):
+        yield from (str(dataset.ann_file) for dataset in wrapped_datasets(loader.dataset)
+                    if is_video_text(type(dataset)))
+    elif isinstance(loader, dict):
+        if loader.get('ann_file') and is_video_text(find_type(loader.get('type'))):
             yield str(Path(loader.get('data_root') or '') / loader['ann_file'])
         for value in loader.values():
             yield from annotation_files(value)
     elif isinstance(loader, (list, tuple)):
         for value in loader:
             yield from annotation_files(value)
-    elif loader is not None:
-        if type(loader).__name__ == 'VideoTextDataset':
-            yield str(loader.ann_file)
-        yield from annotation_files(getattr(loader, 'dataset', None))
-        yield from annotation_files(getattr(loader, 'datasets', None))
 
 
 @HOOKS.register_module()
@@ -55,8 +62,10 @@ class SplitOverlapHook(Hook):
     def __init__(self, allow: Sequence[str] = ()) -> None:
         self.allow = tuple(allow)
 
-    def before_train(self, runner: Runner) -> None:
-        """Compare."""
+    def before_run(self, runner: Runner) -> None:
+        """Compare, before weights are fetched and loaded."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # it tests
         train = self._names(runner.train_dataloader)
         for kind in ('val', 'test'):
             loader = getattr(runner, f'_{kind}_dataloader', None) \

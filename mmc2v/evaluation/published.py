@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-import mmengine
+import yaml
 from mmengine.config import Config
 
 
@@ -59,14 +59,23 @@ def find_published(config: Config) -> Optional[PublishedFigures]:
              if line.endswith('.py') and Path(line).is_file()]
     for file in files:
         metafile = file.with_name('metafile.yml')
-        models = mmengine.load(metafile).get('Models', []) if metafile.is_file() else []
-        for model in models:
+        for model in _models(metafile):
             if Path(model.get('Config', '')).name != file.name:
                 continue
             is_same = 'Published' in model and (
                 _evaluated(config) == _evaluated(Config.fromfile(file)))
             return _read(model['Published'], f"'{metafile}', {file.name}") if is_same else None
     return None
+
+
+def _models(metafile: Path) -> list[dict]:
+    """Read the models of a metafile, without making objects, which MMEngine's reader would."""
+    try:
+        content = yaml.safe_load(metafile.read_text('utf-8')) if metafile.is_file() else None
+    except yaml.YAMLError as error:
+        reason = ' '.join(str(error).split())
+        raise ValueError(f"'{metafile}' is no plain YAML: {reason}") from error
+    return (content or {}).get('Models', [])
 
 
 def _evaluated(config: Config) -> dict[str, Any]:

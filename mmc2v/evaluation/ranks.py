@@ -61,61 +61,127 @@ def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[in
     text, video = np.asarray(text), np.asarray(video)
     text_group, video_group = np.asarray(text_group), np.asarray(video_group)
     _check(text, video, text_group, video_group)
+    hidden = np.zeros(len(video), dtype=bool) if undecodable is None else undecodable
     order = np.argsort(text_group, kind='stable')
-    is_sorted = bool((np.diff(text_group) >= 0).all())  # then nothing has to be copied
+    score = _Scores(text, video, order, hidden, rescore)
     text_group = text_group[order]
-    num_texts, num_videos = len(text), len(video)
-    hidden = np.zeros(num_videos, dtype=bool) if undecodable is None else undecodable
-
-    rows, columns = _own_pairs(text_group, video_group)
-    scores = _pair_scores(text, video, order[rows], columns)
-    if rescore is not None:
-        scores = rescore(scores, order[rows], columns)
-    scores[hidden[columns]] = -np.inf
-    best_of_text, best_of_video = (np.full(count, -np.inf, dtype=scores.dtype)
-                                   for count in (num_texts, num_videos))
-    np.maximum.at(best_of_text, rows, scores)
-    np.maximum.at(best_of_video, columns, scores)
-    same_videos = same_as_best(video, columns, rows, scores == best_of_text[rows])
-    same_texts = same_as_best(text, order[rows], columns, scores == best_of_video[columns])
-
+    own = _OwnPairs(score, text_group, video_group)
     t2v, v2t, among_captions = (np.zeros((2, count), dtype=np.int64)
-                                for count in (num_texts, num_videos, num_videos))
-    blocks = _blocks(text_group, num_videos * text.itemsize, block_bytes)
+                                for count in (len(text), len(video), len(video)))
+    # Counting what is ahead needs no sorting, and one block of scores serves both directions:
+    # tools/analysis_tools/benchmark_ranks.py sets it beside the bare product.
+    blocks = _blocks(text_group, len(video) * text.itemsize, block_bytes)
     for start, stop in progress(blocks, 'ranking', 'block'):
-        own_text = slice(start, stop) if is_sorted else order[start:stop]
-        block = text[own_text] @ video.T
-        if rescore is not None:
-            block = rescore(block, order[start:stop, None], np.arange(num_videos)[None])
-        own = slice(*np.searchsorted(rows, (start, stop)))
-        block[:, hidden] = -np.inf
-        block[rows[own] - start, columns[own]] = -np.inf
-        for column, tied in same_videos.items():
-            tied = tied[(tied >= start) & (tied < stop) & (text_group[tied] != video_group[column])]
-            block[tied - start, column] = best_of_text[tied]
-        best = best_of_text[start:stop, None]
-        t2v[:, start:stop] += np.stack([np.count_nonzero(block >= best, axis=1),
-                                        np.count_nonzero(block > best, axis=1)])
-        for row in range(start, stop) if same_texts else ():
-            tied = same_texts.get(int(order[row]))
-            if tied is not None:
-                tied = tied[video_group[tied] != text_group[row]]
-                block[row - start, tied] = best_of_video[tied]
+        block = score.block(start, stop)
+        own.take_out(block, start)
+        own.level_equal_videos(block, start)
+        t2v[:, start:stop] = _count_ahead(block, own.best_of_text[start:stop, None], axis=1)
+        own.level_equal_texts(block, start)
         if caption_ranks:
-            among_captions += np.stack([np.count_nonzero(block >= best_of_video, axis=0),
-                                        np.count_nonzero(block > best_of_video, axis=0)])
+            among_captions += _count_ahead(block, own.best_of_video, axis=0)
         best_of_group = _group_maxima(block, text_group[start:stop])
-        v2t += np.stack([np.count_nonzero(best_of_group >= best_of_video, axis=0),
-                         np.count_nonzero(best_of_group > best_of_video, axis=0)])
+        v2t += _count_ahead(best_of_group, own.best_of_video, axis=0)
 
     num_groups = len(np.unique(text_group))
-    t2v[:, best_of_text == -np.inf] = num_videos - 1
-    for counts, last in ((v2t, num_groups - 1), (among_captions, num_texts - 1)):
+    t2v[:, own.best_of_text == -np.inf] = len(video) - 1
+    for counts, last in ((v2t, num_groups - 1), (among_captions, len(text) - 1)):
         counts[:, hidden] = last
     result = {'t2v': Ranks(*_unsort(t2v + 1, order)), 'v2t': Ranks(*(v2t + 1))}
     if caption_ranks:
         result['v2t_all_captions'] = Ranks(*(among_captions + 1))
     return result
+
+
+class _Scores:
+    """Scores of captions, sorted by group, with videos; those of hidden videos are -inf.
+
+    Args:
+        text (np.ndarray): (N, D) embeddings, not sorted.
+        video (np.ndarray): (M, D) embeddings.
+        order (np.ndarray): (N,) the places in ``text`` of the sorted captions.
+        hidden (np.ndarray): (M,) bool, videos that are never found.
+        rescore (Callable, optional): Turns scores into what is ranked.
+    """
+
+    def __init__(self, text: np.ndarray, video: np.ndarray, order: np.ndarray, hidden: np.ndarray,
+                 rescore: Optional[Rescore]) -> None:
+        self.text, self.video, self.order, self.hidden = text, video, order, hidden
+        self._rescore = rescore or (lambda scores, rows, columns: scores)
+        self._is_sorted = bool((np.diff(order) == 1).all())  # then nothing has to be copied
+
+    def block(self, start: int, stop: int) -> np.ndarray:
+        """Return the (stop - start, M) scores of some captions with all videos."""
+        places = self.order[start:stop]
+        text = self.text[start:stop] if self._is_sorted else self.text[places]
+        block = self._rescore(text @ self.video.T, places[:, None],
+                              np.arange(len(self.video))[None])
+        block[:, self.hidden] = -np.inf
+        return block
+
+    def pairs(self, rows: np.ndarray, columns: np.ndarray, chunk: int = 4096) -> np.ndarray:
+        """Return the (P,) scores of pairs alone, in chunks: no copy of the embeddings is made."""
+        places = self.order[rows]
+        parts = [np.einsum('nd,nd->n', self.text[places[i:i + chunk]],
+                           self.video[columns[i:i + chunk]]) for i in range(0, len(rows), chunk)]
+        scores = self._rescore(np.concatenate(parts), places, columns)
+        scores[self.hidden[columns]] = -np.inf
+        return scores
+
+
+class _OwnPairs:
+    """Pairs of one group: they set the bar, and do not count against each other.
+
+    Args:
+        score (_Scores): Of all captions and videos.
+        text_group (np.ndarray): (N,) groups of the sorted captions.
+        video_group (np.ndarray): (M,) groups of the videos.
+
+    Attributes:
+        best_of_text (np.ndarray): (N,) each caption's best score with a video of its group.
+        best_of_video (np.ndarray): (M,) each video's best score with a caption of its group.
+    """
+
+    def __init__(self, score: _Scores, text_group: np.ndarray, video_group: np.ndarray) -> None:
+        self._text_group, self._video_group, self._order = text_group, video_group, score.order
+        self._rows, self._columns = rows, columns = _own_pairs(text_group, video_group)
+        scores = score.pairs(rows, columns)
+        self.best_of_text, self.best_of_video = (
+            np.full(len(groups), -np.inf, dtype=scores.dtype)
+            for groups in (text_group, video_group))
+        np.maximum.at(self.best_of_text, rows, scores)
+        np.maximum.at(self.best_of_video, columns, scores)
+        self._same_videos = same_as_best(score.video, columns, rows,
+                                         scores == self.best_of_text[rows])
+        self._same_texts = same_as_best(score.text, score.order[rows], columns,
+                                        scores == self.best_of_video[columns])
+
+    def take_out(self, block: np.ndarray, start: int) -> None:
+        """Set own pairs to -inf, in a block of captions from ``start`` on."""
+        own = slice(*np.searchsorted(self._rows, (start, start + len(block))))
+        block[self._rows[own] - start, self._columns[own]] = -np.inf
+
+    def level_equal_videos(self, block: np.ndarray, start: int) -> None:
+        """Let videos that equal a caption's best one score as that, whatever the rounding."""
+        for column, rows in self._same_videos.items():
+            rows = rows[(rows >= start) & (rows < start + len(block))]
+            rows = rows[self._text_group[rows] != self._video_group[column]]
+            block[rows - start, column] = self.best_of_text[rows]
+
+    def level_equal_texts(self, block: np.ndarray, start: int) -> None:
+        """Let captions that equal a video's best one score as that, whatever the rounding."""
+        if not self._same_texts:
+            return
+        for row, place in enumerate(self._order[start:start + len(block)].tolist()):
+            columns = self._same_texts.get(place)
+            if columns is not None:
+                columns = columns[self._video_group[columns] != self._text_group[start + row]]
+                block[row, columns] = self.best_of_video[columns]
+
+
+def _count_ahead(scores: np.ndarray, best: np.ndarray, axis: int) -> np.ndarray:
+    """Return (2, Q): how many scores are at least the best own one, and how many are above it."""
+    return np.stack([np.count_nonzero(scores >= best, axis=axis),
+                     np.count_nonzero(scores > best, axis=axis)])
 
 
 def refuse_not_finite(kind: str, embeddings: np.ndarray, names: Sequence) -> None:
@@ -168,14 +234,6 @@ def _own_pairs(text_group: np.ndarray, video_group: np.ndarray) -> tuple[np.ndar
     within = np.arange(len(rows)) - np.repeat(np.cumsum(last - first) - (last - first),
                                               last - first)
     return rows, by_group[first[rows] + within]
-
-
-def _pair_scores(text: np.ndarray, video: np.ndarray, rows: np.ndarray, columns: np.ndarray,
-                 chunk: int = 4096) -> np.ndarray:
-    """Return the scores of pairs alone, in chunks so that no copy of the embeddings is made."""
-    parts = [np.einsum('nd,nd->n', text[rows[i:i + chunk]], video[columns[i:i + chunk]])
-             for i in range(0, len(rows), chunk)]
-    return np.concatenate(parts)
 
 
 def _group_maxima(block: np.ndarray, groups: np.ndarray) -> np.ndarray:

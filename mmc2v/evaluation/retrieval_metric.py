@@ -54,6 +54,7 @@ class RetrievalMetric(BaseMetric):
         self.dump = dump
         self.dump_info = dump_info or {}
         self.query_bank: Optional[np.ndarray] = None
+        self._logit_scale: Optional[float] = None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep embeddings of one batch.
@@ -62,6 +63,8 @@ class RetrievalMetric(BaseMetric):
             data_batch (dict): What the loader gave; its tokens tell which captions are equal.
             data_samples (Sequence[dict]): Data samples with embeddings.
         """
+        if self._logit_scale is None and 'logit_scale' in data_samples[0]:
+            self._logit_scale = float(data_samples[0]['logit_scale'])
         for sample, tokens in zip(data_samples, data_batch['inputs']['tokens']):
             text = sample['text_embeddings'].detach().float().cpu().numpy()
             self.results.append(dict(
@@ -70,7 +73,7 @@ class RetrievalMetric(BaseMetric):
                 captions=list(sample.get('captions') or [''] * len(text)),
                 video_id=str(sample.get('video_id')), group=sample.get('group'),
                 kind=sample.get('kind'),
-                undecodable=sample.get('undecodable'), logit_scale=sample.get('logit_scale')))
+                undecodable=sample.get('undecodable')))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Rank everything that was collected.
@@ -85,6 +88,7 @@ class RetrievalMetric(BaseMetric):
             ValueError: If an embedding is NaN, or groups or kinds are asked for and missing.
         """
         embeddings = self._assemble(results)
+        self._logit_scale = None  # the next evaluation's is another
         if self.dump is not None:
             embeddings.save(self.dump)
             print_log(f'{len(embeddings.video)} video and {len(embeddings.text)} caption '
@@ -102,7 +106,6 @@ class RetrievalMetric(BaseMetric):
         video = np.stack([result['video'] for result in results])
         video[undecodable] = 0
         groups, kinds = ([result[key] for result in results] for key in ('group', 'kind'))
-        scales = [result['logit_scale'] for result in results if result['logit_scale']]
         meta = self.dataset_meta or {}
         kept = ('ann_file', 'protocol', 'listed_videos', 'missing_videos')
         return RetrievalEmbeddings(
@@ -114,7 +117,7 @@ class RetrievalMetric(BaseMetric):
             owner=np.repeat(np.arange(len(results)), [len(result['text']) for result in results]),
             group=None if None in groups else np.array(groups),
             kind=None if None in kinds else np.array(kinds), query_bank=self.query_bank,
-            logit_scale=scales[0] if scales else 100.0,
+            logit_scale=self._logit_scale or 100.0,
             info={**{key: meta[key] for key in kept if key in meta},
                   **{key: self.options[key] for key in ('group_name', 'by_kind')},
                   **self.dump_info})

@@ -5,9 +5,13 @@ from typing import Optional
 from .published import PublishedFigures
 
 _COLUMNS = {'R1': 'R@1', 'R5': 'R@5', 'R10': 'R@10', 'MdR': 'MdR', 'MnR': 'MnR'}
-_DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
-_VARIANTS = {'all_captions': 'among all captions', 'dsl': 'with dual softmax',
-             'qbnorm': 'with QB-Norm', 'ties_won': 'ties won'}
+_VARIANTS = {'': '', '_all_captions': 'among all captions', '_dsl': 'with dual softmax',
+             '_qbnorm': 'with QB-Norm'}
+# titles of rankings by their names, such as v2t_dsl_ties_won
+_TITLES = {f'{direction}{variant}{ties}': ' '.join(filter(None, [
+               direction.upper(), ', '.join(filter(None, [_VARIANTS[variant], ties_title]))]))
+           for direction in ('t2v', 'v2t') for variant in _VARIANTS
+           for ties, ties_title in (('', ''), ('_ties_won', 'ties won'))}
 _PAPER = ", the paper's"
 
 
@@ -31,9 +35,9 @@ def format_table(metrics: dict[str, float],
     titles = [*_COLUMNS.values(), *(name.replace('_R', ' R@') for name in extra)]
     rows = []
     for name in names:
-        rows.append((_row_title(name), name, metrics))
+        rows.append((_TITLES.get(name, name), name, metrics))
         if published is not None and f'{name}/R1' in published.figures:
-            rows.append((f'{_row_title(name)}{_PAPER}', name, published.figures))
+            rows.append((f'{_TITLES[name]}{_PAPER}', name, published.figures))
     width = max([5, *(len(title) for title, *_ in rows)])
     has_ties = any(f'{name}/tied' in metrics for name in names)
     widths = [max(10, len(title) + 2) for title in titles]
@@ -54,22 +58,6 @@ def _cells(name: str, figures: Mapping[str, float], columns: list[str], widths: 
     text = ''.join(' ' * w if cell is None else f'{cell:{w}.1f}' for cell, w in zip(cells, widths))
     tied = figures.get(f'{name}/tied')
     return text if tied is None else f'{text}{int(tied):15d}'
-
-
-def _row_title(name: str) -> str:
-    """Spell out a ranking's name, ``v2t_dsl_ties_won`` and the like."""
-    direction, _, rest = name.partition('_')
-    parts = [_DIRECTIONS.get(direction, direction)]
-    while rest:
-        for key, title in _VARIANTS.items():
-            if rest == key or rest.startswith(f'{key}_'):
-                parts.append(title)
-                rest = rest[len(key) + 1:]
-                break
-        else:
-            parts.append(rest)
-            rest = ''
-    return f'{parts[0]}{" " if len(parts) > 1 else ""}{", ".join(parts[1:])}'
 
 
 def _counts(metrics: dict[str, float]) -> str:

@@ -1,17 +1,18 @@
 """Model parts, all registered in the scope ``mmc2v``."""
-from .adapters import FeatureProjection, MMActionBackbone
+from .clip.weights import read_clip_weights
 from .clip2video import CLIP2Video
-from .clip_towers import CLIPTextTower, CLIPVisionTower
-from .clip_weights import read_clip_weights
-from .contrastive import gather_pairs, symmetric_cross_entropy
 from .data_preprocessor import RetrievalDataPreprocessor
-from .difference_encoders import AttentionDifference, IdentityDifference, MLPDifference
-from .local_branch import DifferenceLocalBranch, FrameLocalBranch
+from .heads.contrastive import gather_pairs, symmetric_cross_entropy
+from .heads.retrieval_head import RetrievalHead
+from .heads.temporal_alignment import TemporalAlignmentBlock
+from .necks.difference_encoders import AttentionDifference, IdentityDifference, MLPDifference
+from .necks.local_branch import DifferenceLocalBranch, FrameLocalBranch
+from .necks.temporal_difference import MeanPooling, TemporalDifferenceBlock, TemporalTransformer
+from .necks.transformer import MaskedTransformer
 from .recognition import RecognizerBackbone, RecognizerNeck
-from .retrieval_head import RetrievalHead
-from .temporal_alignment import TemporalAlignmentBlock
-from .temporal_difference import MeanPooling, TemporalDifferenceBlock, TemporalTransformer
-from .transformer import MaskedTransformer
+from .towers.clip import CLIPTextTower, CLIPVisionTower
+from .towers.features import FeatureProjection
+from .towers.mmaction import MMActionBackbone
 
 __all__ = [
     'AttentionDifference', 'CLIP2Video', 'CLIPTextTower', 'CLIPVisionTower',

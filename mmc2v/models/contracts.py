@@ -1,8 +1,9 @@
 """What the parts of a retrieval model must give each other; each check names the part at fault.
 
-B videos, N captions, T frames, T' time steps of a backbone, S local tokens, L text tokens, D
+B videos, N captions, T frames, T' time steps of a tower, S local tokens, L text tokens, D
 embedding width.
 """
+import inspect
 from typing import Any
 
 import torch
@@ -11,27 +12,56 @@ from torch import Tensor, nn
 from mmc2v.structures import TextTokens, VideoTokens
 
 
-def require_frames(backbone: nn.Module, output: Any, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what a backbone made of videos, (B, T', D), and its (B, T') mask.
+def require_tower(backbone: nn.Module) -> nn.Module:
+    """Return a video tower.
 
-    Args:
-        backbone (nn.Module): Named in the error; whether it ``takes_mask`` decides what it gives.
-        output (Any): What it returned.
-        frame_mask (Tensor): (B, T) bool, that of the frames which it read.
+    Raises:
+        ValueError: If it cannot be called with frames and their mask.
+    """
+    try:
+        inspect.signature(backbone.forward).bind('frames', 'mask')
+    except TypeError as error:
+        raise ValueError(
+            f'the backbone {type(backbone).__name__} must take (frames, mask) and return '
+            "(tokens, mask): (B, T, 3, H, W) frames and their (B, T) bool mask, (B, T', D) tokens "
+            f"and their (B, T') bool mask; its forward does not: {error}") from error
+    return backbone
+
+
+def require_pairs(num_videos: int, num_captions: int) -> None:
+    """Refuse a training batch that has not one caption a video.
+
+    Raises:
+        ValueError: With both numbers.
+    """
+    if num_videos != num_captions:
+        raise ValueError(f'training reads pairs, got {num_videos} videos and {num_captions} '
+                         'captions; use one caption an item (test_mode=False)')
+
+
+def require_valid_frames(frame_mask: Tensor) -> None:
+    """Refuse videos of padding alone.
+
+    Raises:
+        ValueError: With their places in the batch.
+    """
+    empty = (~frame_mask.any(dim=1)).nonzero().flatten().tolist()
+    if empty:
+        raise ValueError(f'videos {empty} of the batch have no valid frame')
+
+
+def require_frame_tokens(backbone: nn.Module, output: Any,
+                         num_videos: int) -> tuple[Tensor, Tensor]:
+    """Return what a tower made of B videos: (B, T', D) tokens and their (B, T') mask.
 
     Raises:
         ValueError: If it returned something else.
     """
-    takes_mask = getattr(backbone, 'takes_mask', False)
-    pair = output if takes_mask else (output, frame_mask)
-    if isinstance(pair, tuple) and len(pair) == 2 and _are_tokens(*pair, len(frame_mask)):
-        return pair
-    wanted = ("a tuple of (B, T', D) tokens and their (B, T') bool mask, because it has "
-              'takes_mask=True') if takes_mask else (
-        'a (B, T, D) tensor, one embedding for each image of (B, T, 3, H, W); a backbone that '
-        'reads whole clips has takes_mask=True and returns a mask, too')
-    raise ValueError(f'the backbone {type(backbone).__name__} must return {wanted}; for '
-                     f'{_shape(frame_mask)} frames it returned {_describe(output)}')
+    if isinstance(output, tuple) and len(output) == 2 and _are_tokens(*output, num_videos):
+        return output
+    raise ValueError(f"the backbone {type(backbone).__name__} must return a tuple of (B, T', D) "
+                     f"tokens and their (B, T') bool mask; for {num_videos} videos it returned "
+                     f'{_describe(output)}')
 
 
 def require_video_tokens(neck: nn.Module, output: Any, num_videos: int) -> VideoTokens:

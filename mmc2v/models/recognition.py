@@ -5,28 +5,16 @@ N videos (times views), T frames, D embedding width.
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
-from mmengine.logging import print_log
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmc2v.registry import MODELS
 
-from .clip_weights import read_clip_weights
+from .clip.initialise import initialise
 from .contracts import require_video_tokens
-from .parts import Part, build_part, start_from_clip
-
-
-def _start_from_clip(module: BaseModule, pretrained: Optional[str],
-                     arch: Union[str, dict, None]) -> None:
-    """Copy CLIP weights into every part that knows how, as CLIP2Video does."""
-    if pretrained is None:
-        return
-    clip = read_clip_weights(pretrained, arch)
-    known = start_from_clip(module, clip)
-    random = [name for name, _ in module.named_parameters() if name not in known]
-    print_log(f"{type(module).__name__}: {len(known)} parameters start from '{pretrained}', "
-              f'{len(random)} at random: {random}', logger='current')
+from .parts import Part, build_part
 
 
 @MODELS.register_module()
@@ -38,7 +26,7 @@ class RecognizerBackbone(BaseModule):
             tower of a retrieval checkpoint loads by its ``init_cfg=dict(type='Pretrained',
             checkpoint=..., prefix='backbone.')``.
         pretrained (str, optional): CLIP weights to start from, see
-            :func:`~mmc2v.models.clip_weights.read_clip_weights`; a checkpoint in the tower's
+            :func:`~mmc2v.models.clip.weights.read_clip_weights`; a checkpoint in the tower's
             ``init_cfg`` has precedence. Defaults to none.
     """
 
@@ -50,12 +38,13 @@ class RecognizerBackbone(BaseModule):
 
     def init_weights(self) -> None:
         """Start from ``pretrained`` where it is given."""
-        super().init_weights()
-        _start_from_clip(self, self.pretrained, getattr(self.tower, 'arch', None))
+        initialise(self, self.pretrained)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """Embed (N * T, 3, H, W) images as one map of (N * T, D, 1, 1)."""
-        return (self.tower(images)[..., None, None],)
+        frames = images[:, None]  # each a video of its own
+        tokens, _ = self.tower(frames, frames.new_ones(frames.shape[:2], dtype=torch.bool))
+        return (tokens.squeeze(1)[..., None, None],)
 
 
 @MODELS.register_module()
@@ -90,8 +79,7 @@ class RecognizerNeck(BaseModule):
 
     def init_weights(self) -> None:
         """Start from ``pretrained`` where it is given."""
-        super().init_weights()
-        _start_from_clip(self, self.pretrained, self.arch)
+        initialise(self, self.pretrained)
 
     def forward(self, maps: Sequence[Tensor],
                 data_samples: Optional[list] = None) -> tuple[Tensor, dict[str, Any]]:

@@ -1,11 +1,11 @@
 """Readers of official files that name the file and the row of what is wrong."""
 import csv
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from mmc2v.annotations import parse_json
+from mmc2v.strict_pickles import StrictUnpickler
 
 
 def _lines(path: Path) -> list[str]:
@@ -145,20 +145,11 @@ def read_json_lines(path: Path) -> list[Any]:
     return [parse_json(line, str(path), row) for row, line in enumerate(_lines(path), 1)]
 
 
-# Containers that pickles of such lists name: what they build holds nothing else.
-_CONTAINERS = {('collections', 'OrderedDict'), ('collections', 'defaultdict'),
-               *((module, name) for module in ('builtins', '__builtin__')
-                 for name in ('list', 'dict'))}
+class _WordListUnpickler(StrictUnpickler):
+    """Builds numbers, strings, lists, tuples and dicts; its containers hold nothing else."""
 
-
-class _DataUnpickler(pickle.Unpickler):
-    """Builds numbers, strings, lists, tuples and dicts, and looks nothing else up."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _CONTAINERS:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f'it refers to {module}.{name}, and plain lists of words do '
-                                     'not; nothing of it was executed')
+    allowed = ('collections.OrderedDict', 'collections.defaultdict', 'builtins.list',
+               'builtins.dict')
 
 
 def read_word_lists(path: Path) -> dict[str, list[Sequence[str]]]:
@@ -172,7 +163,7 @@ def read_word_lists(path: Path) -> dict[str, list[Sequence[str]]]:
         raise FileNotFoundError(f"'{path}' does not exist")
     try:
         with open(path, 'rb') as file:
-            content = _DataUnpickler(file, encoding='utf-8').load()
+            content = _WordListUnpickler(file, encoding='utf-8').load()
     except Exception as error:  # a damaged pickle raises of many types
         raise ValueError(f"'{path}' is not a pickle of word lists: {type(error).__name__}: "
                          f'{error}') from error

@@ -1,8 +1,6 @@
 """A cache holds the frames that sampling finds in the originals, and refuses other configs."""
 import json
-import os
 import runpy
-import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -19,6 +17,7 @@ from mmc2v.datasets.transforms import (
 )
 from mmc2v.registry import DATASETS
 
+from ..processes import run_script
 from ..tiny import ROOT, dataset_config, full_disk, pipeline, run_config, write_dataset
 from .made_videos import write
 
@@ -107,9 +106,7 @@ def test_a_cache_is_written_into_its_folder(tmp_path, monkeypatch):
 
 
 def script(*args):
-    path = ROOT / 'tools' / 'cache_videos.py'
-    return subprocess.run([sys.executable, path, *map(str, args)], capture_output=True, text=True,
-                          env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    return run_script('tools/cache_videos.py', *args)
 
 
 @pytest.fixture(scope='module')

@@ -16,8 +16,9 @@ from mmc2v.engine.checkpoint_sharing import share_checkpoint
 from mmc2v.engine.launch import leave_process_group
 from mmc2v.whole_files import write_whole
 
+from ..processes import run_ranks
 from ..test_whole_files import flip
-from ..tiny import run_config, spawn, write_dataset
+from ..tiny import run_config, write_dataset
 from ..tools import kill_and_resume
 
 
@@ -262,7 +263,7 @@ def test_nodes_that_lack_the_checkpoint_receive_it_or_all_stop(tmp_path):
         (tmp_path / fault / 'node0' / 'epoch_1.pth').write_bytes(os.urandom(12345))
         (tmp_path / fault / 'node2' / 'epoch_1.pth').write_bytes(b'of an earlier run')
     (tmp_path / 'write' / 'node1' / 'received.pth').mkdir()  # which nobody can write to
-    spawn(share_worker, 3, str(tmp_path))
+    run_ranks(share_worker, 3, str(tmp_path))
     said = {fault: [(tmp_path / fault / f'said{rank}').read_text() for rank in range(3)]
             for fault in ('none', 'write', 'read')}
     assert said['none'] == ['epoch_1.pth', 'received.pth', 'received.pth']

@@ -93,7 +93,7 @@ def two_chunks(model):
 
 def test_dropout_is_the_same_in_both_passes():
     model = build_model().train()
-    model.backbone = nn.Sequential(model.backbone, nn.Dropout(0.5))
+    model.backbone.visual = nn.Sequential(model.backbone.visual, nn.Dropout(0.5))
     seen, forward = [], model.embed_video
     model.embed_video = lambda *args: seen.append(forward(*args)) or seen[-1]
     gradient(model, data(), 2)

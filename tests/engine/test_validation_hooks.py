@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
 
+from mmc2v.datasets import VideoTextDataset
 from mmc2v.engine import BestAndLastHook
 from mmc2v.engine.split_overlap import SplitOverlapHook, annotation_files
 from mmc2v.registry import DATASETS
@@ -54,12 +56,13 @@ def test_videos_of_different_folders_may_have_one_number(tmp_path):
     loaders = {file: dict(dataset=dict(type='mmc2v.VideoTextDataset', data_root=str(tmp_path),
                                        ann_file=file)) for file in files}
     for file, shared in (('val.json', None), ('test.json', '2'), ('flat.json', '1')):
-        runner = SimpleNamespace(train_dataloader=loaders['train.json'],
+        runner = SimpleNamespace(_train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop),
+                                 train_dataloader=loaders['train.json'],
                                  cfg=dict(val_dataloader=loaders[file]))
         refusal = pytest.raises(ValueError, match=rf"1 of the .*well: \['{shared}'\]") \
             if shared else nullcontext()
         with refusal:
-            SplitOverlapHook().before_train(runner)
+            SplitOverlapHook().before_run(runner)
 
 
 def test_annotations_are_found_in_wrapped_data_sets(data):
@@ -68,8 +71,24 @@ def test_annotations_are_found_in_wrapped_data_sets(data):
         type='RepeatDataset', times=2, dataset=dict(config, ann_file='val.json'))])
     expected = [str(data / 'train.json'), str(data / 'val.json')]
     assert list(annotation_files(dict(dataset=wrapped))) == expected
-    assert list(annotation_files(DATASETS.build(wrapped))) == expected
+    assert list(annotation_files(DataLoader(DATASETS.build(wrapped)))) == expected
     assert list(annotation_files(None)) == []
+    loader = dict(dataset=wrapped, batch_size=1, num_batch_per_epoch=2,
+                  sampler=dict(type='DefaultSampler', shuffle=True))
+    assert list(annotation_files(Runner.build_dataloader(loader))) == expected
+
+
+def test_data_sets_are_recognised_by_their_class(data):
+    """The names of FeatureTextDataset and of a user's own data set say nothing."""
+    class Mine(VideoTextDataset):
+        pass
+    settings = dataset_config(data, ann_file='train.json')
+    for kind in (Mine, 'mmc2v.FeatureTextDataset', 'mmaction.VideoTextDataset',
+                 'VideoTextDataset'):
+        assert list(annotation_files(dict(settings, type=kind))) == [str(data / 'train.json')]
+    settings.pop('type')
+    assert list(annotation_files(DataLoader(Mine(**settings)))) == [str(data / 'train.json')]
+    assert list(annotation_files(dict(settings, type='mmaction.VideoDataset'))) == []
 
 
 def test_best_and_last_are_reported_also_after_resuming(data, tmp_path, monkeypatch):

@@ -9,10 +9,12 @@ import torch.distributed as dist
 from mmengine.runner import Runner
 
 from mmc2v.engine import work_dir_lock
+from mmc2v.engine.launch import leave_process_group
 from mmc2v.engine.main_process import on_main_process
 from mmc2v.engine.work_dir_lock import lock_work_dir, unlock_work_dir
 
-from ..tiny import run_config, spawn, write_dataset
+from ..processes import run_ranks
+from ..tiny import run_config, write_dataset
 
 
 def hold(folder):
@@ -91,8 +93,8 @@ def lock_worker(rank, world_size, folder):
     dist.barrier()
     on_main_process(lock_work_dir, f'{folder}/work')
     assert len(work_dir_lock._held) == (rank == 0)
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 def test_many_ranks_take_one_lock_or_all_are_refused(tmp_path):
-    spawn(lock_worker, 2, str(tmp_path))
+    run_ranks(lock_worker, 2, str(tmp_path))

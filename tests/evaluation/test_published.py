@@ -118,3 +118,11 @@ def test_rows_of_the_paper_stand_below_the_measured_ones_and_say_whose_they_are(
     assert lines[-2].startswith('3 videos, 4 captions')
     assert lines[-1] == "the paper's: arXiv 0000.00000, not measured here"
     assert 'paper' not in format_table(METRICS)
+
+
+def test_a_metafile_runs_nothing(folder):
+    (folder / 'metafile.yml').write_text(
+        f'Models: !!python/object/apply:os.system ["touch {folder}/marker"]')
+    with pytest.raises(ValueError, match=r"metafile\.yml' is no plain YAML.*os\.system"):
+        published(folder)
+    assert not (folder / 'marker').exists()

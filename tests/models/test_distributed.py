@@ -12,7 +12,8 @@ from mmc2v.engine import gradient_cache
 from mmc2v.engine.launch import leave_process_group
 from mmc2v.registry import MODELS
 
-from ..tiny import ARCH, batch, model_config, spawn
+from ..processes import run_ranks
+from ..tiny import ARCH, batch, model_config
 
 # neck, alignment, options of both towers: the model of the paper, the two baselines, and the former
 # with lower layers frozen
@@ -75,10 +76,9 @@ on_one_process = functools.cache(train)
 
 
 def worker(rank, world_size, folder):
-    torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
-    gradient_cache._BUCKET_BYTES = 2 ** 15  # so that there are several
+    gradient_cache._BUCKET_MB = 2 ** -5  # so that there are several
     for name in KINDS:
         for dtype in TOLERANCE:
             for cached in (False, True):
@@ -91,7 +91,7 @@ def worker(rank, world_size, folder):
 @pytest.fixture(scope='module', params=[1, 2, 4])
 def results(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp('distributed')
-    spawn(worker, request.param, str(folder))
+    run_ranks(worker, request.param, str(folder))
     return folder, request.param
 
 

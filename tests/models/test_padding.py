@@ -2,6 +2,8 @@
 import pytest
 import torch
 
+from mmc2v.models.necks.frame_tokens import DifferenceTokens
+
 from ..tiny import batch, build_model, combinations
 
 VALID = [5, 1, 2, 4]  # beside a full clip, the shortest ones
@@ -83,7 +85,7 @@ def test_order_of_batch_does_not_matter():
 
 def test_difference_into_padding_is_masked():
     """The published code attends the difference token between the last frame and padding."""
-    neck = build_model().neck
+    interleave = build_model().neck.token_makers[DifferenceTokens].interleave
     valid = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]]).bool()
-    _, mask = neck.interleave(torch.randn(2, 4, 64), valid)
+    _, mask = interleave(torch.randn(2, 4, 64), valid)
     assert mask.int().tolist() == [[1, 1, 1, 0, 0, 0, 0], [1] * 7]

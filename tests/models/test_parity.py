@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmc2v.models.necks.frame_tokens import DifferenceTokens
+
 from . import golden
 
 # Which mask tells the valid positions of an output that has one row a token.
@@ -68,7 +70,7 @@ def run_outputs(model, case):
     """Every output that the authors' code has, under its name there."""
     model.eval()
     batch = golden.inputs(case)
-    frames = model.backbone(batch['frames'])
+    frames, _ = model.backbone(batch['frames'], batch['frame_mask'])
     text, video = model.text_backbone(batch['tokens']), model.neck(frames, batch['frame_mask'])
     head, num_frames = model.head, frames.shape[1]
     text_embedding, video_embedding = head.embed_text(text), head.embed_video(video)
@@ -81,10 +83,11 @@ def run_outputs(model, case):
            'inference_logits': scale * model.encode_text(batch['tokens']) @ flat_video.T,
            'inference_logits_4xB': scale * model.encode_text(batch['tokens'][:4]) @ flat_video.T,
            'temporal_out': video.frames}
-    if hasattr(model.neck, 'interleave'):
-        tokens, mask = model.neck.interleave(frames, batch['frame_mask'])
-        positions, types = model.neck.positions_and_types(num_frames)
-        out.update(tdb_tokens=tokens, tdb_mask=mask, tdb_position=positions, tdb_type=types)
+    maker = getattr(model.neck, 'token_makers', {}).get(DifferenceTokens)
+    if maker is not None:
+        tokens, mask = maker.interleave(frames, batch['frame_mask'])
+        added = maker.positions_and_types(num_frames)
+        out.update(tdb_tokens=tokens, tdb_mask=mask, tdb_position=added[0], tdb_type=added[1])
     if head.alignment is not None:
         out.update(
             tab_video_tokens=video.local[:, num_frames:], tab_video_mask=video.local_mask,

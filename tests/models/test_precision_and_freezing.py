@@ -49,7 +49,8 @@ def test_bf16_weights_embed_as_float32_ones(neck, alignment):
 
 def test_embeddings_and_loss_are_float32_under_autocast():
     model, seen = build_model().train(), []
-    model.backbone.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    model.backbone.register_forward_hook(
+        lambda module, inputs, output: seen.append(output[0].dtype))
     with torch.autocast('cpu', torch.bfloat16):
         video, text = model(batch())
         losses = model(batch(), mode='loss')
@@ -62,7 +63,7 @@ def test_head_computes_in_float32_under_autocast():
     model = build_model().train()
     inputs = batch()
     with torch.autocast('cpu', torch.bfloat16):
-        video = model.neck(model.backbone(inputs['frames']), inputs['frame_mask'])
+        video = model.neck(*model.backbone(inputs['frames'], inputs['frame_mask']))
         text = model.text_backbone(inputs['tokens'])
 
     def compute():

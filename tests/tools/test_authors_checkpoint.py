@@ -1,18 +1,17 @@
 """A checkpoint in the authors' format at its real size: converted, trained from, evaluated."""
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from mmc2v.apis import embed_texts, init_model
+from mmc2v.apis import encode_texts, init_model
 from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import MODELS
 
 from ..models import golden
+from ..processes import run_script
 from ..tiny import ROOT, random_video
 
 CONFIG = ROOT / 'configs' / 'clip2video_msrvtt.py'
@@ -43,9 +42,7 @@ def run(folder, *args):
     data = [f'{kind}_dataloader.{key}' for kind in ('train', 'val', 'test') for key in (
         f'dataset.data_root={folder}', f'dataset.ann_file={"train" if kind == "train" else "test"}'
         '.json', 'batch_size=2', 'num_workers=0', 'persistent_workers=False')]
-    done = subprocess.run([sys.executable, *map(str, args), '--cfg-options',
-                           'model.pretrained=None', *data],
-                          cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_script(*args, '--cfg-options', 'model.pretrained=None', *data)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout + done.stderr
 
@@ -60,7 +57,7 @@ def test_conversion_evaluation_and_training(folder):
     model = init_model(config, str(ours))
     dump = RetrievalEmbeddings.load(folder / 'dump.npz')
     assert dump.text.shape == (3, 1024)
-    torch.testing.assert_close(embed_texts(model, dump.captions.tolist()),
+    torch.testing.assert_close(encode_texts(model, dump.captions.tolist()),
                                torch.from_numpy(dump.text), atol=1e-5, rtol=0)
     del model
     # a step at learning rate 0 leaves what was loaded, so validation measures the checkpoint
@@ -77,7 +74,7 @@ def run_training(folder, checkpoint):
     """Train from load_from, then test by the same config."""
     small = folder / 'small.py'
     config = Config.fromfile(CONFIG)
-    config.param_scheduler = []  # warm-up of a tenth of one iteration is none
+    config.param_scheduler = []
     config.merge_from_dict({
         'optim_wrapper.optimizer.lr': 0.0,
         'load_from': str(checkpoint), 'train_cfg.max_epochs': 1,

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmc2v.apis import embed_videos, init_model
+from mmc2v.apis import encode_videos, init_model
 from mmc2v.evaluation import RetrievalEmbeddings
 
 from ..models.golden import load_tool
@@ -46,7 +46,7 @@ def test_the_test_script_evaluates_the_averaged_weights(trained, monkeypatch):
         if key.startswith('module.')}), trained / 'last_step.pth')  # MMEngine swaps the two
     config = Config.fromfile(trained / 'tiny.py')
     paths = [str(trained / 'data' / 'videos' / f'{index}.mp4') for index in range(5)]
-    averaged, last = (embed_videos(init_model(config, str(path)), paths) for path in (
+    averaged, last = (encode_videos(init_model(config, str(path)), paths) for path in (
         trained / 'work' / 'epoch_2.pth', trained / 'last_step.pth'))
     found = torch.from_numpy(RetrievalEmbeddings.load(trained / 'test.npz').video)
     torch.testing.assert_close(found, averaged, atol=1e-6, rtol=0)

@@ -79,10 +79,10 @@ def test_code_in_a_checkpoint_is_not_run(prepared):
         def __reduce__(self):
             return (open, (str(folder / 'was_here'), 'w'))
     torch.save(dict(a=Hostile()), folder / 'hostile.bin')
-    with pytest.raises(ValueError, match='without running code'):
+    with pytest.raises(ValueError, match=r"hostile\.bin' holds _?io\.open, .*nothing of it was"):
         run(folder, folder / 'hostile.bin')
     np.savez(folder / 'hostile.npz', a=np.array([Hostile()], dtype=object))
-    with pytest.raises(ValueError, match='without running code'):
+    with pytest.raises(ValueError, match=r"hostile\.npz' cannot be read as arrays"):
         run(folder, folder / 'hostile.npz')
     assert not (folder / 'was_here').exists()
 

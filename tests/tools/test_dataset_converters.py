@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 
 import pytest
@@ -13,7 +12,8 @@ from mmc2v.preparation import Conversion, videos
 from mmc2v.preparation.videos import find_videos
 
 from ..models import golden
-from ..tiny import ROOT, full_disk, random_video
+from ..processes import run_script
+from ..tiny import full_disk, random_video
 
 CAPTION = 'a man is playing the "guitar", loudly'
 
@@ -375,11 +375,11 @@ def test_malformed_files_are_named_with_their_row(case, run, tmp_path):
 def test_a_hostile_pickle_does_nothing(run, tmp_path):
     target = tmp_path / 'executed'
     folder = write(tmp_path / 'in', {**msvd(), 'raw-captions.pkl': bomb(target)})
-    with pytest.raises(SystemExit, match=r'refers to .*open.*nothing of it was executed'):
+    with pytest.raises(SystemExit, match=r'refers to .*open.*nothing of it was run'):
         run('msvd', folder, tmp_path / 'out')
     assert not target.exists()
     factory = pickle.dumps(collections.defaultdict(os.getcwd))
-    with pytest.raises(SystemExit, match=r'refers to .*nothing of it was executed'):
+    with pytest.raises(SystemExit, match=r'refers to .*nothing of it was run'):
         run('msvd', write(folder, {'raw-captions.pkl': factory}), tmp_path / 'out')
     pickle.loads(bomb(target))
     assert target.exists()  # it would have
@@ -413,13 +413,11 @@ def test_shared_ids_are_reported(run, tmp_path):
 
 def test_the_script_itself(tmp_path):
     write(tmp_path / 'in', lsmdc())
-    done = subprocess.run(
-        [sys.executable, 'tools/dataset_converters/lsmdc.py', '--annotations', tmp_path / 'in',
-         '--out', tmp_path / 'out'], cwd=ROOT, capture_output=True, text=True, check=True)
+    script = 'tools/dataset_converters/lsmdc.py'
+    done = run_script(script, '--annotations', tmp_path / 'in', '--out', tmp_path / 'out')
+    assert done.returncode == 0
     assert 'LSMDC, protocol 1k' in done.stdout
-    failed = subprocess.run(
-        [sys.executable, 'tools/dataset_converters/lsmdc.py', '--annotations', tmp_path,
-         '--out', tmp_path / 'out'], cwd=ROOT, capture_output=True, text=True, check=False)
+    failed = run_script(script, '--annotations', tmp_path, '--out', tmp_path / 'out')
     assert failed.returncode == 1
     assert failed.stderr.startswith('error: ')
     assert 'Traceback' not in failed.stderr

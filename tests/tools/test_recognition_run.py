@@ -14,6 +14,7 @@ from mmengine import load
 from mmc2v.datasets.moving_shapes import MovingShapes
 from mmc2v.datasets.shape_videos import write_shapes
 
+from ..processes import run_script
 from ..tiny import ROOT
 
 THEIR_TOOLS = Path(mmaction.__path__[0]) / '.mim' / 'tools'
@@ -21,8 +22,7 @@ CONFIG = ROOT / 'configs' / 'recognition' / 'clip-tiny_tdb_moving-shapes.py'
 
 
 def run(script, *args, cwd):
-    result = subprocess.run([sys.executable, str(script), *map(str, args)], cwd=cwd, text=True,
-                            capture_output=True, timeout=300)
+    result = run_script(script, *args, cwd=cwd)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout + result.stderr
 
@@ -33,8 +33,9 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp('recognition')
     shutil.copytree(ROOT / 'configs', path / 'configs')
     write_shapes(path / 'data' / 'moving_shapes', MovingShapes(num_train=16, num_test_pairs=4))
-    run(THEIR_TOOLS / 'train.py', CONFIG.relative_to(ROOT), '--work-dir', 'run', '--cfg-options',
-        *options(2), cwd=path)
+    # by a new Python, in which the config alone imports mmc2v
+    subprocess.run([sys.executable, THEIR_TOOLS / 'train.py', CONFIG.relative_to(ROOT),
+                    '--work-dir', 'run', '--cfg-options', *options(2)], cwd=path, check=True)
     return path
 
 

@@ -31,6 +31,8 @@ def encode(model: nn.Module, batch: dict, num_videos: int, captions_per_video: i
     import torch
     from measured_steps import Clock
 
+    from mmc2v.models.text_chunks import embed_by_length
+
     clock = Clock(device, waits=True)
     clock.start()
     size = len(batch['inputs']['frames'])
@@ -44,7 +46,7 @@ def encode(model: nn.Module, batch: dict, num_videos: int, captions_per_video: i
         -(-num_videos * captions_per_video // size), 1)[:num_videos * captions_per_video]
     for chunk in tokens.split(32 * captions_per_video):
         inputs = model.data_preprocessor(dict(inputs=dict(tokens=[chunk])))['inputs']
-        model.embed_captions(inputs['tokens'])
+        embed_by_length(model.embed_text, inputs['tokens'], model.data_preprocessor.pad_token)
     clock.part('captions')
     return clock.medians()['videos'], clock.medians()['captions']
 

@@ -115,13 +115,14 @@ def rest_step(model: nn.Module, optim_wrapper: OptimWrapper, data: Iterator[dict
     """Do a step of all but the two towers, whose outputs are computed beforehand."""
     inputs = model.data_preprocessor(next(data), training=True)['inputs']
     with torch.no_grad(), optim_wrapper.optim_context(model):
-        frames, tokens = model.backbone(inputs['frames']), model.text_backbone(inputs['tokens'])
+        frames, mask = model.backbone(inputs['frames'], inputs['frame_mask'])
+        tokens = model.text_backbone(inputs['tokens'])
     frames.requires_grad_()
     tokens = TextTokens(tokens.sentence.requires_grad_(), tokens.words.requires_grad_(),
                         tokens.word_mask)
     clock.start()
     with optim_wrapper.optim_context(model):
-        video = model.head.embed_video(model.neck(frames, inputs['frame_mask']))
+        video = model.head.embed_video(model.neck(frames, mask))
         losses = model.head.loss(model.head.embed_text(tokens), video)
         loss, _ = model.parse_losses(losses)
     clock.part('forward')

@@ -102,7 +102,8 @@ def embed(model: CLIPVisionTower, images: list[np.ndarray]) -> torch.Tensor:
     mask = torch.ones(len(images), dtype=torch.bool)
     batch = RetrievalDataPreprocessor()(dict(inputs=dict(frames=[frames], frame_mask=[mask])))
     with torch.inference_mode():
-        return F.normalize(model(batch['inputs']['frames'][0]), dim=-1)
+        tokens, _ = model(batch['inputs']['frames'], batch['inputs']['frame_mask'])
+        return F.normalize(tokens[0], dim=-1)
 
 
 def main() -> None:
@@ -118,7 +119,7 @@ def main() -> None:
 
     from mmc2v.datasets.transforms import ResizeCenterCrop
     from mmc2v.models import CLIPVisionTower
-    from mmc2v.models.clip_weights import read_clip_weights
+    from mmc2v.models.clip.weights import read_clip_weights
 
     torch.manual_seed(0)
     model = CLIPVisionTower(ARCH).eval()

@@ -10,7 +10,7 @@ import mmaction.registry
 import open_clip
 import torch
 
-from mmc2v.models.clip_arch import clip_config, is_plain_clip, text_convention
+from mmc2v.models.clip.architecture import clip_config, is_plain_clip, text_convention
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens
 
@@ -165,7 +165,7 @@ def run_open_clip(arch: str, config: dict, device: str) -> tuple[int, list[str]]
         frames.normal_()
     tokens = captions(model.text_backbone, config['text_cfg'].get('vocab_size', 49408), device)
     text: TextTokens = model.text_backbone(tokens)
-    video = model.neck(model.backbone(frames), mask)
+    video = model.neck(*model.backbone(frames, mask))
     losses = model.head.loss(model.head.embed_text(text), model.head.embed_video(video))
     loss = losses['loss_global'] + losses['loss_aligned']
     loss.backward()

@@ -18,22 +18,21 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command_line import Parser, run
 
 # All that a pickle of an array or tensor names.
-_HARMLESS = {
-    ('_codecs', 'encode'), ('collections', 'OrderedDict'), ('numpy', 'dtype'), ('numpy', 'ndarray'),
-    ('numpy.core.multiarray', '_reconstruct'), ('numpy._core.multiarray', '_reconstruct'),
-    ('numpy.core.numeric', '_frombuffer'), ('numpy._core.numeric', '_frombuffer'),
-    ('torch._utils', '_rebuild_tensor_v2'),
-}
+_HARMLESS = (
+    '_codecs.encode', 'collections.OrderedDict', 'numpy.dtype', 'numpy.ndarray',
+    'numpy.core.multiarray._reconstruct', 'numpy._core.multiarray._reconstruct',
+    'numpy.core.numeric._frombuffer', 'numpy._core.numeric._frombuffer',
+    'torch._utils._rebuild_tensor_v2',
+)
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ('torch.storage', '_load_from_bytes'):
-            import torch
-            return lambda content: torch.load(io.BytesIO(content), weights_only=True)
-        if (module, name) in _HARMLESS:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f'it names {module}.{name}, which is no part of an array')
+def _load_storage(content: bytes) -> Any:
+    """Stand in for torch's function, which would read any pickle, and archives of TorchScript."""
+    import torch
+
+    if content.startswith(b'PK'):
+        raise pickle.UnpicklingError('a tensor in it is an archive, which pickles do not hold')
+    return torch.serialization.load(io.BytesIO(content), weights_only=True)
 
 
 def read(path: Path, layout: str) -> np.ndarray:
@@ -49,9 +48,15 @@ def read(path: Path, layout: str) -> np.ndarray:
     Raises:
         ValueError: If it is none.
     """
+    from mmc2v.strict_pickles import StrictUnpickler
+
+    class ArrayUnpickler(StrictUnpickler):
+        allowed = _HARMLESS
+        stand_ins = {'torch.storage._load_from_bytes': _load_storage}
+
     try:
         with open(path, 'rb') as file:
-            content = _Unpickler(file).load()
+            content = ArrayUnpickler(file).load()
         features = np.asarray(content, dtype=np.float32)
     except Exception as error:  # a damaged pickle raises of many types
         raise ValueError(f"'{path}' is no pickled array: {error}") from error

@@ -59,18 +59,20 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     import numpy as np
     import torch
 
+    from mmc2v.checkpoint_reading import read_checkpoint_file
+
     if not path.is_file():
         raise FileNotFoundError(f'{path} is not a file')
-    try:
-        if path.suffix == '.npz':
+    if path.suffix == '.npz':
+        try:
             with np.load(path, allow_pickle=False) as arrays:
                 state: Mapping = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-        else:
-            state = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
-        reason = str(error).split('\n')[0]
-        raise ValueError(f'{path} cannot be read as a checkpoint without running code from it: '
-                         f'{type(error).__name__}: {reason}') from error
+        except Exception as error:  # whatever the file consists of
+            reason = str(error).split('\n')[0]
+            raise ValueError(f"'{path}' cannot be read as arrays: {type(error).__name__}: "
+                             f'{reason}') from error
+    else:
+        state = read_checkpoint_file(path, map_location='cpu')
     if not isinstance(state, Mapping):
         raise ValueError(f'{path} is no state dict but a {type(state).__name__}')
     not_tensors = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]

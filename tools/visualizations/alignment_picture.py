@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmc2v.models.necks.frame_tokens import DifferenceTokens
+
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -75,14 +77,15 @@ def look(model: nn.Module, inputs: dict[str, Tensor]) -> Seen:
     Returns:
         Seen: See there.
     """
-    frames, mask = model.encode_frames(inputs['frames'], inputs['frame_mask'])
+    frames, mask = model.frame_tokens(inputs['frames'], inputs['frame_mask'])
     num_frames = int(mask.sum())
     frames, mask = frames[:, :num_frames], mask[:, :num_frames]
     video, text = model.neck(frames, mask), model.text_backbone(inputs['tokens'])
     attention = frame_share = coarse_share = word_share = agreement = None
-    if getattr(model.neck, 'has_differences', False) and num_frames > 1:
+    make_tokens = getattr(model.neck, 'token_makers', {}).get(DifferenceTokens)
+    if make_tokens is not None and num_frames > 1:
         attention = record_attention(
-            model.neck.transformer, *model.neck.embed_interleaved(frames, mask))[1::2].numpy()
+            model.neck.transformer, *make_tokens(frames, mask))[1::2].numpy()
     if model.head.alignment is not None:
         share, of_video = gather(model.head.alignment, video.local, video.local_mask)
         frame_share, coarse_share = share[:num_frames].numpy(), share[num_frames:].numpy()

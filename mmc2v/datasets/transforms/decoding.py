@@ -9,11 +9,14 @@ from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
 
+from .decoded_frames import DecodedFrames
 from .decord_reader import DecordReader
 from .pyav_reader import PyAVReader
-from .video_reader import VideoReader
+from .video_reader import MAX_PIXELS, VideoReader
 
 BACKENDS: dict[str, type[VideoReader]] = {'decord': DecordReader, 'pyav': PyAVReader}
+# Decoded frames of a video that are held together.
+_MAX_HELD_BYTES = 64 * 2 ** 20
 
 
 @TRANSFORMS.register_module()
@@ -29,36 +32,42 @@ class OpenVideo(BaseTransform):
             from the nearest that can, and the data sample says so. By default damage raises.
         max_filled (float): Share in (0, 1) of the frames of an item that ``tolerant`` may fill;
             beyond it the video counts as undecodable. Defaults to 0.5.
+        max_pixels (int): Of a frame; a video with larger ones is refused, because a small file can
+            otherwise take any amount of memory. Defaults to 8192 x 8192.
 
     Raises:
         ValueError: If there is no such backend, the backend cannot be tolerant, or ``max_filled``
-            is outside its range.
+            or ``max_pixels`` is outside its range.
     """
 
     def __init__(self, backend: str = 'pyav', tolerant: bool = False,
-                 max_filled: float = 0.5) -> None:
+                 max_filled: float = 0.5, max_pixels: int = MAX_PIXELS) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend='{backend}' is none of {sorted(BACKENDS)}")
         if not 0 < max_filled < 1:
             raise ValueError(f'max_filled must lie in (0, 1), got {max_filled}')
+        if max_pixels < 1:
+            raise ValueError(f'max_pixels must be at least 1, got {max_pixels}')
         if tolerant and backend == 'decord':
             raise ValueError("backend='decord' cannot tell which frames are whole: set "
                              "tolerant=False, or backend='pyav'")
         self.backend = backend
         self.tolerant = tolerant
         self.max_filled = max_filled
+        self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""
         reader = BACKENDS[self.backend](results['filename'],
-                                        self.max_filled if self.tolerant else 0.0)
+                                        self.max_filled if self.tolerant else 0.0,
+                                        self.max_pixels)
         results.update(video_reader=reader, frame_times=reader.times, duration=reader.duration,
                        total_frames=len(reader.times), start_index=0)
         return results
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(backend={self.backend!r}, tolerant={self.tolerant}, '
-                f'max_filled={self.max_filled})')
+                f'max_filled={self.max_filled}, max_pixels={self.max_pixels})')
 
 
 @TRANSFORMS.register_module()
@@ -68,16 +77,16 @@ class DecodeFrames(BaseTransform):
     Required keys: video_reader, frame_inds. Added keys: imgs (list of T (H, W, 3) uint8 RGB),
     original_shape, img_shape: those of MMAction2's decoding, so that its transforms can follow;
     damage (str), where frames of a damaged video were filled.
+
+    Large frames are not all held: beyond 64 MiB imgs is a :class:`DecodedFrames`, of which
+    :class:`ResizeCenterCrop` takes one at a time. The video is open until then.
     """
 
     def transform(self, results: dict) -> Optional[dict]:
         """Decode ``results['frame_inds']``."""
-        reader = results.pop('video_reader')
-        try:
-            results['imgs'] = reader.read(np.asarray(results['frame_inds']).reshape(-1).tolist())
-        finally:
-            reader.close()
-        results['original_shape'] = results['img_shape'] = results['imgs'][0].shape[:2]
-        if reader.damage is not None:
-            results['damage'] = reader.damage
+        numbers = np.asarray(results['frame_inds']).reshape(-1).tolist()
+        frames = DecodedFrames(results.pop('video_reader'), numbers, results)
+        results['original_shape'] = results['img_shape'] = frames.first.shape[:2]
+        at_once = len(set(numbers)) * frames.first.nbytes <= _MAX_HELD_BYTES
+        results['imgs'] = frames.map(lambda image: image) if at_once else frames
         return results

@@ -1,11 +1,12 @@
 """Reading videos by decord."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Optional
 
 import numpy as np
 
-from .video_index import address_of, open_container
-from .video_reader import VideoDecodeError, first_line
+from .packet_decoder import check_size
+from .video_index import address_of, open_video
+from .video_reader import MAX_PIXELS, VideoDecodeError, first_line
 
 
 class DecordReader:
@@ -16,6 +17,7 @@ class DecordReader:
     Args:
         path (str): Video file.
         max_filled (float): Must be 0: decord cannot tell which frames are whole.
+        max_pixels (int): Of a frame, as the file declares it. Defaults to 8192 x 8192.
 
     Raises:
         VideoDecodeError: If the file cannot be opened or holds no frame.
@@ -23,13 +25,17 @@ class DecordReader:
 
     damage: Optional[str] = None
 
-    def __init__(self, path: str, max_filled: float = 0.0) -> None:
+    def __init__(self, path: str, max_filled: float = 0.0,
+                 max_pixels: int = MAX_PIXELS) -> None:
         assert max_filled == 0
         import decord
         decord.logging.set_level(decord.logging.FATAL)  # what it prints comes as an error as well
         self.path = path
         try:
-            open_container(path).close()  # refuses what decord would open besides videos
+            container, stream = open_video(path)  # refuses what decord would open besides videos
+            with container:
+                declared = stream.codec_context
+                check_size(declared.width, declared.height, max_pixels)
             self._reader = decord.VideoReader(address_of(path), num_threads=1)
             shown = self._reader.get_frame_timestamp(range(len(self._reader)))
         except Exception as error:  # decord raises what its C++ side threw, of several types
@@ -52,6 +58,11 @@ class DecordReader:
             return list(self._reader.get_batch(list(indices)).asnumpy())
         except Exception as error:
             raise VideoDecodeError(self.path, first_line(error)) from error
+
+    def decode(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """See :class:`VideoReader`."""
+        for number in sorted({int(index) for index in indices}):
+            yield number, self.read([number])[0]
 
     def check(self) -> None:
         """See :class:`VideoReader`."""

@@ -5,6 +5,7 @@ from typing import Optional
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from .video_index import VideoIndex, is_whole_jpeg, open_container
@@ -13,8 +14,45 @@ from .video_index import VideoIndex, is_whole_jpeg, open_container
 _OPTIONS = {'err_detect': 'explode'}
 
 
+# Kinds of frames that refer to others; some decoders do not say of which kind theirs are.
+_REFERRING = (PictureType.P, PictureType.B, PictureType.S)
+# Sine of the angle by which a display matrix may miss a quarter turn, by rounding.
+_MAX_SKEW = 0.01
+
+
 class DamageError(Exception):
     """A fault that neither demuxer nor decoder raises."""
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse frames that would take too much memory.
+
+    Raises:
+        DamageError: If there are more pixels.
+    """
+    if width * height > max_pixels:
+        raise DamageError(f'a frame of {width} x {height} pixels is beyond '
+                          f'max_pixels={max_pixels}; OpenVideo(max_pixels=...) can allow more')
+
+
+def _displayed(image: np.ndarray, matrix: bytes) -> np.ndarray:
+    """Turn and mirror an image.
+
+    Args:
+        image (np.ndarray): (H, W, 3).
+        matrix (bytes): Nine int32; a point (x, y) with y downwards is shown at
+            (a x + c y, b x + d y), where a, b, c, d are numbers 0, 1, 3, 4.
+
+    Raises:
+        DamageError: If it neither keeps nor exchanges the axes.
+    """
+    a, b, c, d = np.frombuffer(matrix, np.int32).astype(np.float64)[[0, 1, 3, 4]]
+    if abs(a * d) < abs(b * c):
+        # with x and y exchanged the columns of the image are shown along b, its rows along c
+        image, a, b, c, d = image.transpose(1, 0, 2), c, d, a, b
+    if max(abs(b), abs(c)) > _MAX_SKEW * min(abs(a), abs(d)) or not a * d:
+        raise DamageError('its display matrix is not of quarter turns and mirrors')
+    return np.ascontiguousarray(image[::-1 if d < 0 else 1, ::-1 if a < 0 else 1])
 
 
 class PacketDecoder:
@@ -23,24 +61,28 @@ class PacketDecoder:
     Args:
         stream (av.VideoStream): Of an open file.
         index (VideoIndex): Its packets.
+        max_pixels (int): Of a frame.
 
     Attributes:
         position (int): Packet that the decoder has last.
     """
 
-    def __init__(self, stream: av.VideoStream, index: VideoIndex) -> None:
+    def __init__(self, stream: av.VideoStream, index: VideoIndex, max_pixels: int) -> None:
         self._index = index
+        self._max_pixels = max_pixels
         self._reformatter = VideoReformatter()
         self._is_jpeg = stream.codec_context.codec.canonical_name == 'mjpeg'
         self.position = 0
         self._again: Optional[av.container.InputContainer] = None
         self._was_used = False
+        self._begun = False
         self._prepare(stream)
 
     def _prepare(self, stream: av.VideoStream) -> None:
         self._context = stream.codec_context
         self._context.thread_count = 1  # workers are the parallelism
-        self._context.options = dict(_OPTIONS)
+        # Codecs round sizes up to whole blocks; the exact check is that of each frame.
+        self._context.options = dict(_OPTIONS, max_pixels=str(2 * self._max_pixels))
         # Opened before anything is skipped: some decoders read what to skip at opening alone.
         self._context.open(strict=False)
 
@@ -65,7 +107,8 @@ class PacketDecoder:
         """Decode packets.
 
         Args:
-            start (int): Position of the first, a keyframe.
+            start (int): Position of the first, a keyframe. Containers may call a packet one that
+                is none; then the decoder would show frames made of what it does not have.
             stop (int): Position after the last.
             targets (set[int], optional): Positions of the packets whose frames are wanted;
                 others are decoded only where frames refer to them. Defaults to all.
@@ -82,7 +125,9 @@ class PacketDecoder:
         first_pts: Optional[int] = None
         for position, packet in enumerate(self._index.read(start, stop), start):
             self.position = position
-            first_pts = packet.pts if position == start else first_pts
+            if position == start:
+                first_pts = packet.pts
+                self._begun = packet.is_discard  # what an edit list cuts off is not returned
             if packet.is_corrupt or (self._is_jpeg and not is_whole_jpeg(bytes(packet))):
                 raise DamageError('a packet is corrupt')
             # B-frames that none refers to are most of what lies between targets
@@ -90,26 +135,29 @@ class PacketDecoder:
             yield from self._whole(context.decode(packet), first_pts)
         yield from self._whole(context.decode(None), first_pts)
 
-    @staticmethod
-    def _whole(frames: Sequence[av.VideoFrame], first_pts: Optional[int],
+    def _whole(self, frames: Sequence[av.VideoFrame], first_pts: Optional[int],
                ) -> Iterator[av.VideoFrame]:
         """Refuse what the decoder calls corrupt, but for what is shown before its keyframe.
 
         Such frames refer to the group of pictures before, which the decoder has not seen.
         """
         for frame in frames:
+            check_size(frame.width, frame.height, self._max_pixels)
+            leading = None not in (first_pts, frame.pts) and frame.pts < first_pts
+            if not (leading or self._begun):
+                if not frame.key_frame and frame.pict_type in _REFERRING:
+                    raise DamageError('it does not begin with a keyframe')
+                self._begun = True
             if not frame.is_corrupt:
                 yield frame
-            elif first_pts is None or frame.pts is None or frame.pts >= first_pts:
+            elif not leading:
                 raise DamageError('the decoder calls a frame corrupt')
 
     def to_array(self, frame: av.VideoFrame) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB, upright."""
         image = self._reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
-        turns, odd = divmod(frame.rotation, 90)
-        if odd:
-            raise DamageError(f'its rotation of {frame.rotation} degrees is no quarter turn')
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns % 4 else image
+        matrix = frame.side_data.get('DISPLAYMATRIX')
+        return image if matrix is None else _displayed(image, bytes(matrix))
 
     @contextmanager
     def complaints(self) -> Iterator[list[str]]:

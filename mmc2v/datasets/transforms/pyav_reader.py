@@ -3,15 +3,19 @@
 F frames in the file, P packets, T frames read.
 """
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Optional
 
 import av
 import numpy as np
 
-from .packet_decoder import DamageError, PacketDecoder
+from .completeness import note_missing
+from .packet_decoder import DamageError, PacketDecoder, check_size
 from .video_index import VideoIndex, index_by_decoding, index_packets, open_video
-from .video_reader import VideoDecodeError, first_line
+from .video_reader import MAX_PIXELS, VideoDecodeError, first_line
 
 # What PyAV raises on files that are none
 _UNREADABLE = (av.FFmpegError, OSError, DamageError, ValueError, EOFError, IndexError,
@@ -32,15 +36,18 @@ class PyAVReader:
         max_filled (float): Share in [0, 1) of the frames read that may be filled from the nearest
             decodable frame, and of packets that may be missing at the end. Defaults to 0, strict:
             any damage that meets what is read raises.
+        max_pixels (int): Of a frame. Defaults to 8192 x 8192.
 
     Raises:
         VideoDecodeError: If the file cannot be opened, holds no frame, or is truncated (strict).
     """
 
-    def __init__(self, path: str, max_filled: float = 0.0) -> None:
+    def __init__(self, path: str, max_filled: float = 0.0,
+                 max_pixels: int = MAX_PIXELS) -> None:
         self.path = path
         self.damage: Optional[str] = None
         self._max_filled = max_filled
+        self._max_pixels = max_pixels
         self._container: Optional[av.container.InputContainer] = None
         self._decoder: Optional[PacketDecoder] = None
         try:
@@ -84,8 +91,11 @@ class PyAVReader:
         self.close()
 
     def _make_index(self) -> VideoIndex:
+        declared = self._stream.codec_context
+        check_size(declared.width, declared.height, self._max_pixels)
         index = index_packets(self._container, self._stream)
-        self._decoder = PacketDecoder(self._stream, index)
+        self._decoder = PacketDecoder(self._stream, index, self._max_pixels)
+        self._lost = 0
         if index.by_order:
             self._index = index
             frames = self._salvage() if self._max_filled else self._decoder.frames(
@@ -97,76 +107,85 @@ class PyAVReader:
                 if not self._max_filled:
                     raise DamageError(f'the decoder says: {said[0]}')
                 self.damage = f'the decoder says: {said[0]}'
+        note_missing(index, self._container, self._stream, self._lost)
         return index
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """See :class:`VideoReader`; a frame is decoded once however often it is asked for.
+        """See :class:`VideoReader`; a frame is decoded once however often it is asked for."""
+        found = dict(self.decode(indices))
+        return [found[int(index)] for index in indices]
+
+    def decode(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """See :class:`VideoReader`.
 
         Raises:
             VideoDecodeError: If a frame is damaged, or more of them than may be filled.
         """
-        numbers = [int(index) for index in indices]
-        wanted = set(numbers)
+        missing = {int(index) for index in indices}
+        number_wanted = len(missing)
+        reason = 'the decoder returns no such frame'
         try:
-            found, reason = self._read_exact(wanted)
-            if len(found) < len(wanted):
-                if not self._max_filled:
-                    at = self.times[min(wanted - set(found))]
-                    raise VideoDecodeError(self.path, f'frame at {at:.3f} s: {reason}')
-                self._fill(found, wanted - set(found), reason)
+            for wanted, frames, is_last in self._attempts(missing):
+                arrived: set[int] = set()
+                with self._decoder.complaints() as said:
+                    try:
+                        for number, frame in self._numbered(frames):
+                            if number in wanted and number not in arrived:
+                                arrived.add(number)
+                                yield number, self._decoder.to_array(frame)
+                            if len(arrived) == len(wanted):
+                                break
+                    except (av.FFmpegError, DamageError) as error:
+                        reason = first_line(error)
+                if said:  # it conceals a fault
+                    reason = f'the decoder says: {said[0]}'
+                    if not (self._max_filled and is_last):
+                        continue
+                    self.damage = reason
+                missing -= arrived
+            if missing and not self._max_filled:
+                at = self.times[min(missing)]
+                raise VideoDecodeError(self.path, f'frame at {at:.3f} s: {reason}')
+            if missing:
+                yield from self._fill(sorted(missing), number_wanted, reason)
         except _UNREADABLE as error:
             raise VideoDecodeError(self.path, first_line(error)) from error
-        return [found[number] for number in numbers]
 
     def check(self) -> None:
         """See :class:`VideoReader`."""
         try:
-            whole = {number for number, _ in self._from_start(set())} - {-1}
+            whole = {number for number, _ in self._numbered(self._from_start())} - {-1}
         except _UNREADABLE as error:
             raise VideoDecodeError(self.path, first_line(error)) from error
         if len(whole) < len(self.times):
             at = self.times[min(set(range(len(self.times))) - whole)]
             raise VideoDecodeError(self.path, f'the decoder returns no frame at {at:.3f} s')
 
-    def _read_exact(self, wanted: set[int]) -> tuple[dict[int, np.ndarray], str]:
-        """Decode what can be had as the file promises, and say why that is not all."""
-        found: dict[int, np.ndarray] = {}
-        reason = 'the decoder returns no such frame'
-        jumps = [] if self._index.by_order else [self._jump]
-        for decode in (*jumps, self._from_start):
-            by_this: dict[int, np.ndarray] = {}
-            with self._decoder.complaints() as said:
-                try:
-                    for number, frame in decode(wanted - set(found)):
-                        if number in wanted and number not in found:
-                            by_this[number] = self._decoder.to_array(frame)
-                        if len(found) + len(by_this) == len(wanted):
-                            break
-                except (av.FFmpegError, DamageError) as error:
-                    reason = first_line(error)
-            if said:  # it conceals a fault
-                reason = f'the decoder says: {said[0]}'
-                if not self._max_filled:
-                    continue
-                self.damage = reason
-            found.update(by_this)
-            if len(found) == len(wanted):
-                break
-        return found, reason
+    def _attempts(self, missing: set[int],
+                  ) -> Iterator[tuple[set[int], Iterator[av.VideoFrame], bool]]:
+        """Decode each group of pictures that holds frames, and then all if some still miss.
 
-    def _jump(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decode the groups of pictures that hold frames, and of them what is needed."""
+        Args:
+            missing (set[int]): Numbers of frames; whoever asks takes out what has arrived.
+
+        Yields:
+            tuple: Numbers that are wanted, frames among which they are, whether this is the last.
+        """
         index = self._index
-        groups: dict[int, set[int]] = {}
-        for number in sorted(wanted):
-            groups.setdefault(index.start_of(number), set()).add(index.positions[number])
-        index.hold([(start, max(targets) + 1) for start, targets in groups.items()])
-        for start, targets in groups.items():
-            yield from self._numbered(self._decoder.frames(start, max(targets) + 1, targets))
+        if not index.by_order:
+            groups: dict[int, set[int]] = {}
+            for number in sorted(missing):
+                groups.setdefault(index.start_of(number), set()).add(number)
+            targets = {start: {index.positions[number] for number in numbers}
+                       for start, numbers in groups.items()}
+            index.hold([(start, max(those) + 1) for start, those in targets.items()])
+            for start, those in targets.items():
+                yield groups[start], self._decoder.frames(start, max(those) + 1, those), False
+        if missing:
+            yield set(missing), self._from_start(), True
 
-    def _from_start(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decode everything."""
-        return self._numbered(self._decoder.frames(self._index.start, len(self._index.packets)))
+    def _from_start(self) -> Iterator[av.VideoFrame]:
+        return self._decoder.frames(self._index.start, len(self._index.packets))
 
     def _numbered(self, frames: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Number all frames of the file by time, or by order where times do not tell them."""
@@ -202,29 +221,39 @@ class PyAVReader:
             except (av.FFmpegError, DamageError) as error:
                 self.damage = f'there are faults: {first_line(error)}'
                 start, first_pts = self._index.next_key(self._decoder.position)
+                self._lost += start - self._decoder.position
 
-    def _fill(self, found: dict[int, np.ndarray], missing: set[int], reason: str) -> None:
-        """Complete ``found`` by the nearest whole frames.
+    def _fill(self, missing: Sequence[int], number_wanted: int, reason: str,
+              ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the nearest whole frames for those that miss, in one pass.
 
         Raises:
             VideoDecodeError: If none is whole, or more would be filled than may be.
         """
-        nearest: dict[int, tuple[float, int, av.VideoFrame]] = {}
-        for number, frame in self._numbered(self._salvage()):
-            if number < 0:
-                continue
-            for wanted in missing:
-                distance = abs(self.times[number] - self.times[wanted])
-                if wanted not in nearest or distance < nearest[wanted][0]:
-                    nearest[wanted] = (distance, number, frame)
-        filled = {number for number in missing if number not in nearest
-                  or nearest[number][1] != number}
-        share = len(filled) / (len(found) + len(missing))
-        if len(nearest) < len(missing) or share > self._max_filled:
-            raise VideoDecodeError(self.path, f'{len(filled)} of {len(found) + len(missing)} '
-                                   f'frames are damaged: {reason}')
-        found.update({number: self._decoder.to_array(frame)
-                      for number, (_, _, frame) in nearest.items()})
-        farthest = max((nearest[number][0] for number in filled), default=0.0)
-        self.damage = (f'{len(filled)} of {len(found)} frames are filled from the nearest, '
+        waiting, filled, farthest = deque(missing), 0, 0.0
+        before: Optional[tuple[int, av.VideoFrame]] = None
+        for after in chain(self._ascending(), [None]):
+            while waiting and (after is None or waiting[0] <= after[0]):
+                wanted = waiting.popleft()
+                distances = [(abs(self.times[number] - self.times[wanted]), number, frame)
+                             for number, frame in filter(None, (before, after))]
+                if not distances:
+                    raise VideoDecodeError(self.path, f'no frame is whole: {reason}')
+                distance, number, frame = min(distances, key=itemgetter(0))
+                filled += number != wanted
+                farthest = max(farthest, distance)
+                yield wanted, self._decoder.to_array(frame)
+            before = after
+        if filled > self._max_filled * number_wanted:
+            raise VideoDecodeError(
+                self.path, f'{filled} of {number_wanted} frames are damaged: {reason}')
+        self.damage = (f'{filled} of {number_wanted} frames are filled from the nearest, '
                        f'{farthest:.2f} s away at most: {reason}')
+
+    def _ascending(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Salvage frames that have a number, each later than the one before."""
+        last = -1
+        for number, frame in self._numbered(self._salvage()):
+            if number > last:
+                yield number, frame
+                last = number

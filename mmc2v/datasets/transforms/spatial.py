@@ -6,6 +6,8 @@ from torch.nn import functional as F
 
 from mmc2v.registry import TRANSFORMS
 
+from .decoded_frames import DecodedFrames
+
 
 def resize(image: np.ndarray, height: int, width: int,
            interpolation: str = 'bicubic') -> np.ndarray:
@@ -55,7 +57,9 @@ class ResizeCenterCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize and crop every frame."""
-        results['imgs'] = [self._resize_and_crop(image) for image in results['imgs']]
+        images = results['imgs']
+        results['imgs'] = images.map(self._resize_and_crop) if isinstance(
+            images, DecodedFrames) else [self._resize_and_crop(image) for image in images]
         results['img_shape'] = (self.size, self.size)
         return results
 

@@ -19,6 +19,13 @@ from .video_reader import first_line
 # Codecs whose frames are known by the time of their packet, one for one.
 _ONE_FRAME_A_PACKET = {'av1', 'h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp9'}
 _INTRA_ONLY = {'mjpeg'}
+# Further codecs whose decoders say which frames are keyframes.
+_TELLS_KEYFRAMES = _ONE_FRAME_A_PACKET | {'flv1', 'h263', 'msmpeg4v2', 'msmpeg4v3', 'theora', 'vp8',
+                                          'wmv1', 'wmv2'}
+# Containers whose header says how long the file is.
+_SAYS_DURATION = {'asf', 'flv', 'matroska'}
+# Keyframes before a frame that are looked at; where none serves, decoding begins at the start.
+_MAX_STEPS_BACK = 16
 # Containers of videos, by FFmpeg's names: no playlists, scripts, numbered images, texts or devices.
 _FORMATS = ('asf', 'avi', 'dv', 'flv', 'gif', 'h264', 'hevc', 'ivf', 'live_flv', 'm4v', 'matroska',
             'mjpeg', 'mov', 'mp4', 'mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm',
@@ -89,9 +96,14 @@ class VideoIndex:
         times (np.ndarray): (F,) seconds at which frames are first shown, from 0.
         duration (float): Seconds from the first frame to the end of the last.
         start (int): Packet at which decoding can begin: the first keyframe.
-        flushes (bool): The decoder forgets everything where it is told to.
+        flushes (bool): The decoder forgets where it is told to, or calls what it begins with no
+            keyframe.
         by_order (bool): Frames cannot be told by time; ``pts`` and ``positions`` mean nothing.
         timeless (bool): The container has no times of its own (avi).
+        shown_duration (float): Seconds for which the packets say that they are shown.
+        end (float): Seconds at which the last packet of any stream ends, if the container says how
+            long it is.
+        interruption (str, optional): Why reading ended early.
         missing_share (float): Share of the declared packets that is not there.
         damage (str, optional): What is missing.
     """
@@ -108,14 +120,19 @@ class VideoIndex:
     flushes: bool = True
     by_order: bool = False
     timeless: bool = False
+    shown_duration: float = 0.0
+    end: float = 0.0
+    interruption: Optional[str] = None
     missing_share: float = 0.0
     damage: Optional[str] = None
 
     def start_of(self, number: int) -> int:
         """Return the packet from which decoding yields a frame: a keyframe not after it."""
-        before = [position for position, pts in self.keys
-                  if position <= self.positions[number] and pts <= self.pts[number]]
-        return before[-1] if before else self.start
+        after = bisect_right(self.keys, self.positions[number], key=itemgetter(0))
+        for position, pts in reversed(self.keys[max(0, after - _MAX_STEPS_BACK):after]):
+            if pts <= self.pts[number]:
+                return position
+        return self.start
 
     def next_key(self, position: int) -> tuple[int, int]:
         """Return position and pts of the first keyframe after a packet; P where there is none."""
@@ -178,12 +195,19 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
         VideoIndex: Without ``times`` where ``by_order`` is set.
     """
     index = VideoIndex(container.name.removeprefix(_PROTOCOL), stream.index)
-    held, reason = 0, None
+    held = 0
+    says_duration = not _SAYS_DURATION.isdisjoint(container.format.name.split(','))
     first_key: Optional[int] = None
     shown: dict[Optional[int], int] = {}  # pts -> position
     durations: list[tuple[Optional[int], int]] = []
     try:
-        for position, packet in enumerate(_demux(container, stream)):
+        for packet in container.demux(*([] if says_duration else [stream])):
+            if packet.pts is not None and packet.size:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                index.end = max(index.end, end)
+            if packet.stream_index != stream.index or not packet.size:
+                continue
+            position = len(index.packets)
             held += packet.size
             index.packets.append(packet)
             if packet.is_keyframe:
@@ -194,12 +218,12 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
                 shown[packet.pts] = position
                 durations.append((packet.pts, packet.duration or 0))
     except (av.FFmpegError, IndexError) as error:  # PyAV does not know streams that begin later
-        reason = f'after {len(index.packets)} packets: {first_line(error)}'
+        index.interruption = f'after {len(index.packets)} packets: {first_line(error)}'
     if held > _MAX_HELD_BYTES:
         index.packets = [None] * len(index.packets)
     codec = stream.codec_context.codec.canonical_name
     index.start = first_key or 0
-    index.flushes = codec in _ONE_FRAME_A_PACKET
+    index.flushes = codec in _TELLS_KEYFRAMES
     index.timeless = container.format.name == 'avi'
     index.by_order = (None in shown or len(shown) < len(durations)
                       or codec not in _ONE_FRAME_A_PACKET
@@ -207,7 +231,7 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
     if not index.by_order and shown:
         index.pts, index.positions = map(list, zip(*sorted(shown.items())))
         _set_times(index, index.pts, max(durations)[1], stream)
-    _note_missing(index, container, stream, sum(duration for _, duration in durations), reason)
+    index.shown_duration = float(sum(duration for _, duration in durations) * stream.time_base)
     return index
 
 
@@ -245,37 +269,3 @@ def index_by_decoding(index: VideoIndex, stream: av.VideoStream,
         # packed B-frames in avi come in order, with times of one another
         _set_times(index, sorted(pts), None, stream)
     return index
-
-
-def _note_missing(index: VideoIndex, container: av.container.InputContainer,
-                  stream: av.VideoStream, shown_duration: int, reason: Optional[str]) -> None:
-    """Compare what is there with what the file declares."""
-    formats = container.format.name.split(',')
-    found = expected = len(index.packets)
-    if 'mp4' in formats and stream.frames:  # none are declared in fragmented files
-        # Edit lists leave samples out, also of the duration; a damaged table of samples does not.
-        expected = max(found, len(stream.index_entries))
-        mean = shown_duration / max(1, len(index.times))
-        if mean and stream.duration and stream.duration - shown_duration > 2.5 * mean:
-            expected = max(expected, round(stream.duration / mean))
-    elif 'mp4' not in formats:
-        expected = max(found, stream.frames)
-    if 'matroska' in formats and container.duration and len(index.times):
-        # audio may be longer than its video, but not by much
-        alone = len(container.streams) == 1
-        missing = container.duration / 1e6 - index.duration
-        mean = index.duration / len(index.times)
-        if missing > (2.5 * mean if alone else max(1.0, index.duration / 10)):
-            expected += round(missing / mean)
-    if 'mpegts' in formats and len(index.pts) > 2:  # a packet that is lost leaves a gap alone
-        gaps = np.diff(index.pts)
-        expected += int(np.round(gaps / np.median(gaps) - 1).sum())
-    if index.timeless and 0 < stream.frames < found:  # times are counted, so all may be wrong
-        expected = stream.frames
-    if index.start:  # nothing before can be decoded
-        found = min(found, expected) - index.start
-        reason = reason or 'it does not begin with a keyframe'
-    if found != expected or reason is not None:
-        index.missing_share = abs(1 - found / max(1, expected))
-        index.damage = f'{found} of {expected} video packets are there' + (
-            f' ({reason})' if reason else '')

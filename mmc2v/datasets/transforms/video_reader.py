@@ -2,10 +2,14 @@
 
 F frames in the file, T frames read.
 """
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Optional, Protocol
 
 import numpy as np
+
+
+# Of a frame, by default: all sizes of 8K.
+MAX_PIXELS = 8192 * 8192
 
 
 class VideoDecodeError(RuntimeError):
@@ -32,6 +36,7 @@ class VideoReader(Protocol):
         path (str): Video file.
         max_filled (float): Share in [0, 1) of the frames read that may be filled from the nearest
             decodable frame where the file is damaged. 0 is strict: damage raises.
+        max_pixels (int): Of a frame; larger ones raise.
 
     Attributes:
         times (np.ndarray): (F,) seconds at which frames are first shown, from 0, ascending.
@@ -44,11 +49,19 @@ class VideoReader(Protocol):
     duration: float
     damage: Optional[str]
 
-    def __init__(self, path: str, max_filled: float = 0.0) -> None:
+    def __init__(self, path: str, max_filled: float = 0.0,
+                 max_pixels: int = MAX_PIXELS) -> None:
         """Open a file; raise VideoDecodeError if that is impossible."""
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Return T frames as (H, W, 3) uint8 RGB; raise VideoDecodeError if one is missing."""
+
+    def decode(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield number and image of each frame of :meth:`read`, so that none has to be held.
+
+        A frame that comes again replaces the one before. Whether they are right is known at the
+        end: until then VideoDecodeError may be raised.
+        """
 
     def check(self) -> None:
         """Decode everything; raise VideoDecodeError if that is impossible."""

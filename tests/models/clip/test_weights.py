@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from mmc2v.models import read_clip_weights
 from mmc2v.registry import MODELS
 
-from ..tiny import ARCH, model_config
-from . import golden
+from ...tiny import ARCH, model_config
+from .. import golden
 
 
 def source(state, expression):
@@ -98,7 +98,7 @@ def test_gelu_architecture_is_refused_with_openai_weights(clip, tmp_path):
 
 
 def test_quickgelu_architecture_is_refused_with_gelu_weights(monkeypatch):
-    monkeypatch.setattr('mmc2v.models.clip_weights.get_pretrained_cfg',
+    monkeypatch.setattr('mmc2v.models.clip.weights.get_pretrained_cfg',
                         lambda arch, tag: dict(url='https://example.org/weights.pt'))
     with pytest.raises(ValueError, match="use arch='ViT-B-32'"):
         read_clip_weights('gelu_tag', 'ViT-B-32-quickgelu')
@@ -114,7 +114,7 @@ def test_missing_file_and_unknown_tag_say_what_to_do():
 def test_unreachable_tag_says_what_to_do(monkeypatch):
     def no_network(*args, **kwargs):
         raise OSError('Name or service not known')
-    monkeypatch.setattr('mmc2v.models.clip_weights.download_pretrained', no_network)
+    monkeypatch.setattr('mmc2v.models.clip.weights.download_pretrained', no_network)
     with pytest.raises(ConnectionError, match='service not known.*model.pretrained=/path/to/file'):
         read_clip_weights('openai', 'ViT-B-32-quickgelu')
 
@@ -146,8 +146,8 @@ def test_other_architecture_is_refused_and_named(clip, tmp_path):
 
 
 def test_name_of_the_fitting_architecture_is_suggested():
-    from mmc2v.models.clip_arch import clip_config
-    from mmc2v.models.clip_weights import _dimensions, _suggest
+    from mmc2v.models.clip.architecture import clip_config
+    from mmc2v.models.clip.weights import _dimensions, _suggest
     assert "'ViT-L-14-quickgelu'" in _suggest(_dimensions(clip_config('ViT-L-14-quickgelu')), True)
 
 

@@ -1,4 +1,4 @@
-"""Reads CLIP weights from a file or through open_clip, exactly and without running code."""
+"""Reads CLIP weights, from a file or through open_clip, without running code; copies them."""
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,13 @@ import open_clip
 import torch
 from filelock import FileLock
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
-from torch import Tensor
+from torch import Tensor, nn
 
-from .clip_arch import clip_config, is_plain_clip
+from mmc2v.checkpoint_reading import read_checkpoint_file
+from mmc2v.whole_files import is_archive
+
+from .architecture import clip_config, is_plain_clip
+from .torchscript import read_torchscript
 
 # Scalars that OpenAI's archives hold beside the weights.
 _OPENAI_SCALARS = ('input_resolution', 'context_length', 'vocab_size')
@@ -82,9 +86,9 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
             from safetensors.torch import load_file
             state: Mapping = load_file(path)
         elif _is_torchscript(path):
-            state = torch.jit.load(path, map_location='cpu').state_dict()
+            state = read_torchscript(path)
         else:
-            state = torch.load(path, map_location='cpu', weights_only=True)
+            state = read_checkpoint_file(path, map_location='cpu')
     except Exception as error:
         raise ValueError(f'{path} cannot be read as CLIP weights ({type(error).__name__}: '
                          f'{str(error).splitlines()[0] if str(error) else error}). Expected are a '
@@ -102,7 +106,7 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    if not is_archive(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith('constants.pkl') for name in archive.namelist())
@@ -175,3 +179,35 @@ def _suggest(dimensions: tuple, quick_gelu: bool) -> str:
             fitting.append(name)
     return f'. It fits arch={min(fitting, key=len)!r}' if fitting else (
         '. Give the architecture that it was trained with as a dict')
+
+
+def copy_from_clip(module: nn.Module, clip: Mapping[str, Tensor], prefix: str = '',
+                   advice: str = '') -> set[str]:
+    """Copy CLIP weights into a module whose names are CLIP's after a prefix.
+
+    Args:
+        module (nn.Module): Takes all its parameters from CLIP.
+        clip (Mapping[str, Tensor]): CLIP's weights under OpenAI's keys.
+        prefix (str): What stands before the module's own names in those keys.
+        advice (str): Added to the error: what to do where they do not fit.
+
+    Returns:
+        set[str]: The module's names, all of which were set.
+
+    Raises:
+        ValueError: If a weight is missing or has another shape.
+    """
+    state = module.state_dict()
+    problems = []
+    for name, value in state.items():
+        source = clip.get(prefix + name)
+        if source is None:
+            problems.append(f'{prefix}{name} is missing')
+        elif source.shape != value.shape:
+            problems.append(f'{prefix}{name} is {tuple(source.shape)}, '
+                            f'the model has {tuple(value.shape)}')
+    if problems:
+        raise ValueError(f'{len(problems)} CLIP weights do not fit {type(module).__name__}: '
+                         f'{"; ".join(problems[:3])}. {advice}'.strip())
+    module.load_state_dict({name: clip[prefix + name] for name in state})
+    return set(state)

@@ -1,6 +1,6 @@
-"""The two halves of a two-tower model of open_clip as two backbones.
+"""The two halves of a two-tower model of open_clip as two towers.
 
-N images or captions, T frames, L text tokens, D embedding width.
+B videos, N captions, T frames, L text tokens, D embedding width.
 """
 from collections.abc import Mapping, Sequence
 from typing import Optional, Union
@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens
 
-from .clip_arch import TextConvention, clip_config, is_plain_clip, text_convention
-from .parts import copy_from_clip, encode_valid
+from ..clip.architecture import TextConvention, clip_config, is_plain_clip, text_convention
+from ..clip.weights import copy_from_clip
+from .valid_frames import encode_valid
 
 # What stands in for the half of a CLIP model that a tower does not need.
 _SMALLEST_VISION = dict(layers=1, width=64, patch_size=32, image_size=32)
@@ -49,11 +50,11 @@ def freeze_layers(tower: nn.Module, blocks: nn.ModuleList, num: int,
 class CLIPVisionTower(BaseModule):
     """CLIP's image encoder, or that of another two-tower model of open_clip.
 
-    Where it has batch norm (ResNet, FastViT), it takes the mask of frames as well, and encodes the
-    valid frames alone, so that padding has no influence on the statistics.
+    It sees frames alone. Where it has batch norm (ResNet, FastViT) it encodes the valid ones only,
+    so that padding has no influence on the statistics.
 
     Args:
-        arch (str | dict): See :func:`~mmc2v.models.clip_arch.clip_config`.
+        arch (str | dict): See :func:`~mmc2v.models.clip.architecture.clip_config`.
         position_std (float, optional): Standard deviation of random position embeddings. Defaults
             to open_clip's width ** -0.5, which is little beside the patches when a small tower
             learns from scratch where things are. CLIP weights replace them.
@@ -78,8 +79,8 @@ class CLIPVisionTower(BaseModule):
         self.visual.set_grad_checkpointing(grad_checkpointing)
         size = self.visual.image_size
         self.image_size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-        self.takes_mask = any(isinstance(module, nn.modules.batchnorm._BatchNorm)
-                              for module in self.visual.modules())
+        self._leaves_padding_out = any(isinstance(module, nn.modules.batchnorm._BatchNorm)
+                                       for module in self.visual.modules())
         if is_plain_clip(config):
             if position_std is not None:
                 nn.init.normal_(self.visual.positional_embedding, std=position_std)
@@ -93,28 +94,26 @@ class CLIPVisionTower(BaseModule):
         """Take the image encoder's weights; every parameter is set."""
         return {f'visual.{name}' for name in copy_from_clip(self.visual, clip, 'visual.')}
 
-    def forward(self, images: Tensor, mask: Optional[Tensor] = None
-                ) -> Union[Tensor, tuple[Tensor, Tensor]]:
-        """Embed images.
+    def forward(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed frames, each by itself.
 
         Args:
-            images (Tensor): (*, 3, H, W), normalised, any leading dimensions.
-            mask (Tensor, optional): (*,) bool, True = valid; other images are not looked at.
+            frames (Tensor): (B, T, 3, H, W), normalised.
+            mask (Tensor): (B, T) bool, True = valid.
 
         Returns:
-            Tensor | tuple[Tensor, Tensor]: (*, D), not normalised. With a mask it has zeros where
-            images are not valid, and the mask is returned too.
+            tuple[Tensor, Tensor]: (B, T, D) tokens, not normalised and without meaning at padding;
+            the mask.
 
         Raises:
-            ValueError: If images have another size than the architecture's.
+            ValueError: If frames have another size than the architecture's.
         """
-        if tuple(images.shape[-3:]) != (3, *self.image_size):
-            raise ValueError(f'images are {tuple(images.shape[-3:])}, but this CLIP reads '
+        if tuple(frames.shape[-3:]) != (3, *self.image_size):
+            raise ValueError(f'images are {tuple(frames.shape[-3:])}, but this CLIP reads '
                              f'{(3, *self.image_size)}: set the size of the resize and crop')
-        if mask is not None:
-            return encode_valid(self.visual, images, mask), mask
-        embeddings = self.visual(images.reshape(-1, *images.shape[-3:]))
-        return embeddings.view(*images.shape[:-3], -1)
+        if self._leaves_padding_out:
+            return encode_valid(self.visual, frames, mask), mask
+        return self.visual(frames.flatten(0, 1)).unflatten(0, mask.shape), mask
 
 
 @MODELS.register_module()
@@ -127,10 +126,10 @@ class CLIPTextTower(BaseModule):
     whole context.
 
     Args:
-        arch (str | dict): See :func:`~mmc2v.models.clip_arch.clip_config`.
+        arch (str | dict): See :func:`~mmc2v.models.clip.architecture.clip_config`.
         convention (Sequence, optional): Whether captions have a start token, id of the end token
             or None, id of padding. Defaults to what is known of the architecture's tokenizer, see
-            :func:`~mmc2v.models.clip_arch.text_convention`.
+            :func:`~mmc2v.models.clip.architecture.text_convention`.
         position_std (float, optional): Standard deviation of random position embeddings. Defaults
             to open_clip's 0.01, half of the words', which is little for a small tower that learns
             the order of words from scratch. CLIP weights replace them.

@@ -9,7 +9,8 @@ from torch.nn.parallel import DistributedDataParallel
 from mmc2v.engine.launch import leave_process_group
 from mmc2v.models import gather_pairs, symmetric_cross_entropy
 
-from ..tiny import batch, build_model, combinations, spawn
+from ...processes import run_ranks
+from ...tiny import batch, build_model, combinations
 
 
 def test_symmetric_cross_entropy_by_hand():
@@ -25,7 +26,6 @@ def test_one_process_gathers_nothing():
 
 
 def start(rank, world_size, folder):
-    torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
 
@@ -58,7 +58,7 @@ def features_worker(rank, world_size, folder):
 def test_gradients_of_features_and_scale_equal_one_process(tmp_path):
     """Data parallelism averages over ranks: the mean of what ranks get is the whole's gradient."""
     world_size = 3
-    spawn(features_worker, world_size, str(tmp_path))
+    run_ranks(features_worker, world_size, str(tmp_path))
     ranks = [torch.load(tmp_path / f'{rank}.pt') for rank in range(world_size)]
     head, text, video = head_and_features()
     text.requires_grad_()
@@ -98,7 +98,7 @@ def models_worker(rank, world_size, folder):
 
 
 def test_every_combination_trains_on_two_processes_as_on_one(tmp_path):
-    spawn(models_worker, 2, str(tmp_path))
+    run_ranks(models_worker, 2, str(tmp_path))
     distributed = torch.load(tmp_path / 'all.pt')
     assert len(distributed) == len(combinations())
     for neck, alignment in combinations():
@@ -123,5 +123,5 @@ def unequal_worker(rank, world_size, folder):
 
 
 def test_unequal_batches_are_an_error_not_a_hang(tmp_path):
-    spawn(unequal_worker, 2, tmp_path)
+    run_ranks(unequal_worker, 2, tmp_path)
     assert {'0', '1'} <= {path.name for path in tmp_path.iterdir()}

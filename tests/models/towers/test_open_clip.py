@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from mmc2v.models import read_clip_weights
-from mmc2v.models.clip_arch import clip_config, clip_preprocessing, text_convention
+from mmc2v.models.clip.architecture import clip_config, clip_preprocessing, text_convention
+from mmc2v.models.clip.initialise import _warn_of_other_preprocessing
 from mmc2v.registry import MODELS
 
-from ..tiny import ARCH
+from ...tiny import ARCH
 
 TEXT = dict(context_length=16, vocab_size=300, width=64, heads=1, layers=2)
 SIGLIP = dict(TEXT, hf_tokenizer_name='timm/ViT-B-16-SigLIP2', no_causal_mask=True, proj_bias=True,
@@ -84,7 +85,8 @@ def test_family_is_open_clips_own(name, tmp_path):
     tokens = captions(arch, lengths)
     images = torch.randn(2, 3, *model.backbone.image_size)
     with torch.no_grad():
-        torch.testing.assert_close(model.backbone(images), reference.encode_image(images),
+        found, _ = model.backbone(images[:, None], torch.ones(2, 1, dtype=torch.bool))
+        torch.testing.assert_close(found[:, 0], reference.encode_image(images),
                                    atol=1e-5, rtol=1e-4)
         whole = model.text_backbone(tokens)
         trimmed = model.text_backbone(tokens[:, :max(lengths)])  # as the preprocessor does
@@ -108,7 +110,6 @@ def test_family_is_open_clips_own(name, tmp_path):
 def test_other_widths_are_refused_unless_the_start_is_random(tmp_path):
     model = pair('SigLIP2', tmp_path)[1]
     model.neck.init_from_text = True
-    model._is_init = False
     with pytest.raises(ValueError, match='init_from_text=False'):
         model.init_weights()
 
@@ -118,7 +119,8 @@ def test_other_heads_are_refused_though_their_weights_would_fit(tmp_path):
     model.neck.transformer.num_heads = 2
     with pytest.raises(ValueError, match='have 2 attention heads.*have 1: set num_heads=1'):
         model.init_weights()
-    model.neck.init_from_text = False
+    for part in model.neck.modules():
+        part.init_from_text = False
     assert 'neck.transformer.resblocks.0.attn.in_proj_weight' in model.init_weights()
 
 
@@ -131,7 +133,6 @@ def test_pooling_an_end_token_that_is_not_there_is_refused():
 @pytest.mark.parametrize('name', ['MobileCLIP2', 'ResNet'])
 def test_padding_has_no_influence_through_batch_norm(name, tmp_path):
     tower = pair(name, tmp_path)[1].backbone.train()
-    assert tower.takes_mask
     images = torch.randn(2, 3, 3, *tower.image_size)
     mask = torch.tensor([[True, True, True], [True, False, False]])
     start = {key: value.clone() for key, value in tower.state_dict().items()}
@@ -145,7 +146,6 @@ def test_padding_has_no_influence_through_batch_norm(name, tmp_path):
         assert not embeddings[~mask].any()
         outputs.append(embeddings)
     assert torch.equal(*outputs)
-    assert not MODELS.build(dict(type='mmc2v.CLIPVisionTower', arch=ARCH)).takes_mask
 
 
 def test_every_architecture_says_how_it_reads_text():
@@ -192,7 +192,7 @@ def test_preprocessing_is_that_of_the_weights():
 
 def test_wrong_normalisation_is_a_warning(monkeypatch):
     said = []
-    monkeypatch.setattr('mmc2v.models.clip2video.print_log',
+    monkeypatch.setattr('mmc2v.models.clip.initialise.print_log',
                         lambda text, level=logging.INFO, **kwargs: said.append((level, text)))
     with torch.device('meta'):
         model = MODELS.build(dict(
@@ -200,6 +200,6 @@ def test_wrong_normalisation_is_a_warning(monkeypatch):
             backbone=dict(type='mmc2v.CLIPVisionTower', arch='PE-Core-T-16-384'),
             text_backbone=nn.Identity(), neck=nn.Identity(), head=nn.Identity()))
     model.data_preprocessor = MODELS.build(dict(type='mmc2v.RetrievalDataPreprocessor'))
-    model._check_preprocessing('PE-Core-T-16-384')
+    _warn_of_other_preprocessing(model, 'meta', 'PE-Core-T-16-384')
     assert said[0][0] == logging.WARNING
     assert 'data_preprocessor has' in said[0][1]

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from mmc2v.registry import MODELS
 from mmc2v.structures import TextTokens, VideoTokens
 
+from ..parts import Part, build_part
 from .contrastive import gather_pairs, symmetric_cross_entropy
-from .parts import Part, build_part
 
 
 def _full(tensor: Tensor) -> Tensor:
@@ -162,3 +162,27 @@ class RetrievalHead(BaseModule):
                   for kind, weight, logits in zip(self.kinds, self.weights,
                                                   self.logits(text, video))}
         return dict(losses, logit_scale=self.logit_scale.detach().exp())
+
+    def predict(self, data_samples: list, video: Optional[Tensor], text: Optional[Tensor],
+                captions_per_video: Optional[list[int]] = None) -> list:
+        """Add embeddings to data samples.
+
+        Args:
+            data_samples (list): B of them.
+            video (Tensor, optional): (B, K, D).
+            text (Tensor, optional): (N, K, D).
+            captions_per_video (list[int], optional): B numbers whose sum is N. Defaults to one.
+
+        Returns:
+            list: They, with ``video_embedding`` (K * D,) and ``text_embeddings`` (n_i, K * D), and
+            the first with ``logit_scale``, the inverse temperature of dual softmax.
+        """
+        if video is not None:
+            for sample, embedding in zip(data_samples, self.flatten(video)):
+                sample.video_embedding = embedding
+        if text is not None:
+            counts = captions_per_video or [1] * len(text)
+            for sample, embeddings in zip(data_samples, self.flatten(text).split(counts)):
+                sample.text_embeddings = embeddings
+        data_samples[0].set_metainfo(dict(logit_scale=self.logit_scale.detach().exp()))
+        return data_samples

@@ -1,4 +1,4 @@
-"""Seams to MMAction2: its backbones as video towers.
+"""Backbones of MMAction2 as video towers.
 
 B videos, T frames, T' time steps of a backbone's output, C its channels, D embedding width.
 """
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from mmc2v.registry import MODELS
 
-from .backbone_readers import call_backbone, reader_of
-from .parts import Part, build_part, encode_valid, load_pretrained
+from ..parts import Part, build_part, load_pretrained
+from .readers import call_backbone, reader_of
+from .valid_frames import encode_valid
 
 # Backbones that read images, (B * T, 3, H, W); all others read clips, (B, 3, T, H, W).
 _IMAGE_BACKBONES = ('ResNet', 'MobileNetV2', 'MobileOneTSM')
@@ -71,16 +72,18 @@ class MMActionBackbone(BaseModule):
         input_format (str, optional): 'NCHW' if the backbone reads images, 'NCTHW' if clips.
             Defaults to what the backbones of MMAction2 read.
 
+    Attributes:
+        loaded (set[str]): Names of parameters that :meth:`init_weights` took from a checkpoint.
+
     Raises:
         ValueError: If the format is unknown, or the backbone gets or gives what does not fit.
     """
 
-    takes_mask = True  # see CLIP2Video.embed_video
-
     def __init__(self, backbone: Part, in_channels: int, embed_dim: int, out_index: int = -1,
                  input_format: Optional[str] = None, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.backbone, self._weights = _build_backbone(backbone)
+        self.backbone, self._checkpoint = _build_backbone(backbone)
+        self.loaded: set[str] = set()
         names = _class_names(self.backbone)
         if 'ResNet3dSlowFast' in names:
             _remove_unread_path(self.backbone, out_index)
@@ -98,17 +101,12 @@ class MMActionBackbone(BaseModule):
 
     def init_weights(self) -> None:
         """Load the checkpoint that the backbone's ``init_cfg`` names, or else draw its weights."""
-        if self._weights is None:
+        if self._checkpoint is None:
             super().init_weights()
             return
-        weights = {key: value for key, value in self._weights.items() if key != 'type'}
-        names = load_pretrained(self.backbone, **weights)
-        record = getattr(self, '_params_init_info', {})  # MMEngine's, while a model is initialised
-        for name, parameter in self.backbone.named_parameters():
-            if name in names and parameter in record:
-                record[parameter].update(init_info=f"load from {weights['checkpoint']}",
-                                         tmp_mean_value=parameter.data.mean().cpu())
-        self._is_init = True
+        options = {key: value for key, value in self._checkpoint.items() if key != 'type'}
+        self.loaded = {f'backbone.{name}' for name in load_pretrained(self.backbone, **options)}
+        self.is_init = True
 
     @property
     def sees_frames_alone(self) -> bool:
@@ -164,31 +162,3 @@ class MMActionBackbone(BaseModule):
             raise ValueError(f'videos {short} of the batch have fewer than {frames.shape[1]} '
                              f'frames, and {name} cannot leave padding out: fill them by '
                              'SampleGridFrames(fill=True)')
-
-
-@MODELS.register_module()
-class FeatureProjection(BaseModule):
-    """Stands in the place of a video tower where frame features were extracted before.
-
-    Args:
-        in_channels (int): Channels C of the features.
-        embed_dim (int): Width D of the retrieval model.
-    """
-
-    def __init__(self, in_channels: int, embed_dim: int, init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg)
-        self.in_channels = in_channels
-        self.embed_dim = embed_dim
-        self.norm = nn.LayerNorm(in_channels)
-        self.projection = nn.Linear(in_channels, embed_dim)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Project (*, C) features to (*, D).
-
-        Raises:
-            ValueError: If they have another width.
-        """
-        if features.shape[-1] != self.in_channels:
-            raise ValueError(f'the features have {features.shape[-1]} channels, in_channels is '
-                             f'{self.in_channels}')
-        return self.projection(self.norm(features))

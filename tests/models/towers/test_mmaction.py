@@ -6,7 +6,7 @@ from torch import nn
 
 from mmc2v.registry import MODELS
 
-from ..tiny import ARCH, NECKS, TAB, batch
+from ...tiny import ARCH, NECKS, TAB, batch
 
 RESNET = dict(depth=18)
 RESNET3D = dict(depth=18, base_channels=8, pretrained=None, pretrained2d=False)

@@ -1,13 +1,13 @@
 """A loss that is no number stops every rank before backward, by name."""
 import pytest
-import torch
 import torch.distributed as dist
 from mmaction.structures import ActionDataSample
 from torch.nn.parallel import DistributedDataParallel
 
 from mmc2v.engine.launch import leave_process_group
 
-from ..tiny import batch, build_model, spawn
+from ...processes import run_ranks
+from ...tiny import batch, build_model
 
 
 def samples(first=0, num=4):
@@ -45,7 +45,6 @@ def test_the_whole_batch_is_named_where_embeddings_are_finite():
 
 
 def worker(rank, world_size, folder):
-    torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank,
                             world_size=world_size)
     model = DistributedDataParallel(build_model().train())
@@ -63,7 +62,7 @@ def worker(rank, world_size, folder):
 
 
 def test_all_ranks_stop_with_the_same_message(tmp_path):
-    spawn(worker, 2, str(tmp_path))
+    run_ranks(worker, 2, str(tmp_path))
     messages = [(tmp_path / str(rank)).read_text() for rank in range(2)]
     assert messages[0] == messages[1]
     assert 'video 13.mp4. ' in messages[0]

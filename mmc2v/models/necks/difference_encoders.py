@@ -19,11 +19,12 @@ class IdentityDifference(BaseModule):
     """Difference tokens are the differences of frame embeddings as they are.
 
     Args:
-        embed_dim (int): Width D; like num_heads not used, but every encoder is built alike.
+        embed_dim (int): Width D; like the others not used, but every encoder is built alike.
         num_heads (int, optional): Not used.
+        init_from_text (bool): Not used.
     """
 
-    def __init__(self, embed_dim: int, num_heads: Optional[int] = None,
+    def __init__(self, embed_dim: int, num_heads: Optional[int] = None, init_from_text: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
 
@@ -39,13 +40,13 @@ class MLPDifference(BaseModule):
     Args:
         embed_dim (int): Width D.
         num_heads (int, optional): Not used, but every encoder is built alike.
+        init_from_text (bool): Start from CLIP's image projection. Defaults to True.
     """
 
-    init_from_text = True  # whether init_from_clip copies anything
-
-    def __init__(self, embed_dim: int, num_heads: Optional[int] = None,
+    def __init__(self, embed_dim: int, num_heads: Optional[int] = None, init_from_text: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        self.init_from_text = init_from_text
         self.projection = nn.Parameter(torch.randn(embed_dim, embed_dim) * embed_dim ** -0.5)
         self.norm = nn.LayerNorm(embed_dim)
 
@@ -79,12 +80,13 @@ class AttentionDifference(BaseModule):
         embed_dim (int): Width D.
         num_layers (int): Transformer blocks. Defaults to 1.
         num_heads (int, optional): Attention heads. Defaults to D / 64, at least 1.
+        init_from_text (bool): Start from CLIP's text blocks. Defaults to True.
     """
 
     def __init__(self, embed_dim: int, num_layers: int = 1, num_heads: Optional[int] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_from_text: bool = True, init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.transformer = MaskedTransformer(embed_dim, num_layers, num_heads)
+        self.transformer = MaskedTransformer(embed_dim, num_layers, num_heads, init_from_text)
         self.norm = nn.LayerNorm(embed_dim)
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:

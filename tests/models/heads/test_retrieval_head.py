@@ -6,7 +6,7 @@ import torch
 
 from mmc2v.engine import AutocastOptimWrapper
 
-from ..tiny import NECKS, batch, build_model
+from ...tiny import NECKS, batch, build_model
 
 
 def test_logits_are_float32_under_the_bfloat16_wrapper():
@@ -14,9 +14,9 @@ def test_logits_are_float32_under_the_bfloat16_wrapper():
     wrapper = AutocastOptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     inputs = batch()
     with wrapper.optim_context(model):
-        frames = model.backbone(inputs['frames'])
+        frames, mask = model.backbone(inputs['frames'], inputs['frame_mask'])
         assert frames.dtype == torch.bfloat16
-        video_tokens = model.neck(frames, inputs['frame_mask'])
+        video_tokens = model.neck(frames, mask)
         text_tokens = model.text_backbone(inputs['tokens'])
         video = model.head.embed_video(video_tokens)
         text = model.head.embed_text(text_tokens)

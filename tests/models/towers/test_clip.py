@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from mmc2v.models import CLIPTextTower, CLIPVisionTower
-from mmc2v.models.clip_arch import clip_config
+from mmc2v.models.clip.architecture import clip_config
 
-from ..tiny import ARCH, batch
+from ...tiny import ARCH, batch
 
 
 @pytest.fixture(scope='module')
@@ -38,14 +38,15 @@ def test_word_mask_is_start_off_end_on_and_zero_is_a_word():
 
 
 @torch.no_grad()
-def test_vision_tower_is_encode_image_for_any_leading_dimensions(clip):
+def test_vision_tower_is_encode_image_of_each_frame(clip):
     tower = CLIPVisionTower(ARCH).eval()
     tower.init_from_clip(clip.state_dict())
     images = torch.randn(6, 3, 32, 32)
     expected = clip.encode_image(images)
-    torch.testing.assert_close(tower(images), expected)
-    torch.testing.assert_close(tower(images.view(2, 3, 3, 32, 32)), expected.view(2, 3, 64))
-    torch.testing.assert_close(tower(images[0]), expected[0], atol=1e-6, rtol=1e-5)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    tokens, token_mask = tower(images.view(2, 3, 3, 32, 32), mask)
+    torch.testing.assert_close(tokens, expected.view(2, 3, 64))
+    assert token_mask is mask
 
 
 def test_halves_hold_nothing_of_each_other(clip):
@@ -57,13 +58,13 @@ def test_halves_hold_nothing_of_each_other(clip):
 
 
 def test_gradient_checkpointing_changes_nothing():
-    frames = torch.randn(2, 3, 32, 32)
+    frames, mask = torch.randn(1, 2, 3, 32, 32), torch.ones(1, 2, dtype=torch.bool)
     gradients = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
         tower = CLIPVisionTower(ARCH, grad_checkpointing=checkpointing).train()
         assert tower.visual.transformer.grad_checkpointing == checkpointing
-        tower(frames).square().sum().backward()
+        tower(frames, mask)[0].square().sum().backward()
         gradients.append(tower.visual.conv1.weight.grad)
     torch.testing.assert_close(*gradients)
 
@@ -82,9 +83,10 @@ def saved_bytes(tower, *inputs):
 
 
 @pytest.mark.parametrize(('kind', 'given'), [
-    (CLIPVisionTower, torch.randn(2, 3, 32, 32)), (CLIPTextTower, batch()['tokens'])])
+    (CLIPVisionTower, (torch.randn(1, 2, 3, 32, 32), torch.ones(1, 2, dtype=torch.bool))),
+    (CLIPTextTower, (batch()['tokens'],))])
 def test_gradient_checkpointing_saves_memory(kind, given):
-    plain, checkpointed = (saved_bytes(kind(ARCH, grad_checkpointing=on).train(), given)
+    plain, checkpointed = (saved_bytes(kind(ARCH, grad_checkpointing=on).train(), *given)
                            for on in (False, True))
     assert checkpointed < plain / 2
 

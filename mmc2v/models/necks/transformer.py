@@ -10,7 +10,8 @@ import torch
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 
-from .parts import copy_from_clip
+from ..clip.weights import copy_from_clip
+from .frame_tokens import FrameTokens
 
 
 class MaskedTransformer(Transformer):
@@ -23,14 +24,14 @@ class MaskedTransformer(Transformer):
         embed_dim (int): Width D of tokens.
         num_layers (int): Number of blocks.
         num_heads (int, optional): Attention heads. Defaults to D / 64 as in CLIP, at least 1.
+        init_from_text (bool): Start from CLIP's text blocks. Defaults to True.
 
     Raises:
         ValueError: If D is not a multiple of the number of heads.
     """
 
-    init_from_text = True  # whether init_from_clip copies text blocks
-
-    def __init__(self, embed_dim: int, num_layers: int, num_heads: Optional[int] = None) -> None:
+    def __init__(self, embed_dim: int, num_layers: int, num_heads: Optional[int] = None,
+                 init_from_text: bool = True) -> None:
         num_heads = num_heads or max(1, embed_dim // 64)
         if embed_dim % num_heads:
             raise ValueError(f'embed_dim={embed_dim} is not a multiple of {num_heads} heads')
@@ -38,6 +39,7 @@ class MaskedTransformer(Transformer):
             width=embed_dim, layers=num_layers, heads=num_heads, act_layer=QuickGELU,
             norm_layer=partial(LayerNorm, eps=1e-12))
         self.num_heads = num_heads
+        self.init_from_text = init_from_text
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -86,3 +88,17 @@ class MaskedTransformer(Transformer):
         bias = torch.zeros_like(keys, dtype=tokens.dtype).masked_fill(~keys, float('-inf'))
         bias = bias.repeat_interleave(self.num_heads, dim=0)[:, None]  # (B * A, 1, S)
         return super().forward(tokens, attn_mask=bias.expand(-1, tokens.shape[1], -1))
+
+    def mix(self, frames: Tensor, mask: Tensor, make_tokens: FrameTokens) -> Tensor:
+        """Mix frames over time and add them to the result; padding has no influence.
+
+        Args:
+            frames (Tensor): (B, T, D) frame embeddings.
+            mask (Tensor): (B, T) bool, True = valid.
+            make_tokens (FrameTokens): Turns them into what is mixed.
+
+        Returns:
+            Tensor: (B, T, D).
+        """
+        tokens, token_mask = make_tokens(frames, mask)
+        return self(tokens, token_mask)[:, ::make_tokens.stride] + frames

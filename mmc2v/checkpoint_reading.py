@@ -1,0 +1,87 @@
+"""The one reader of checkpoints and weight files, which runs nothing of what is in them."""
+import codecs
+import os
+import re
+import tarfile
+from pathlib import Path
+from typing import Any, Union
+
+import torch
+
+from mmc2v import compat
+from mmc2v.strict_pickles import StrictUnpickler
+from mmc2v.whole_files import is_archive, refuse_damaged
+
+# How torch's and our unpicklers name what they refuse.
+_REFUSED = re.compile(r'(?:GLOBAL|refers to|unsupported class|unrecognized function) ([^\s,]+)')
+
+
+class _StrictPickle:
+    """Stands in for the module pickle where torch's own weights_only does not serve."""
+
+    class Unpickler(StrictUnpickler):
+        """Knows what torch's own weights_only knows, and MMEngine's log buffers."""
+
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **kwargs)
+            from torch._weights_only_unpickler import _get_allowed_globals
+            self.stand_ins = {**_get_allowed_globals(), **compat.harmless_globals(),
+                              '_codecs.encode': codecs.encode}  # how bytes are written
+
+    @classmethod
+    def load(cls, file: Any, **kwargs) -> Any:
+        """Read one pickle."""
+        return cls.Unpickler(file, **kwargs).load()
+
+
+def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
+                         mmap: bool = False) -> Any:
+    """Read what ``torch.save`` wrote: tensors, plain values and MMEngine's log buffers.
+
+    Whatever the defaults of torch, of MMEngine and of the environment are, nothing in the file is
+    run, and no option changes that. The checksums of an archive are compared.
+
+    Args:
+        path (str | Path): The file.
+        map_location (Any): As ``torch.load`` has it.
+        mmap (bool): Whether tensors are left on the disk until they are used, where the format
+            allows that. Defaults to False.
+
+    Returns:
+        Any: Its content.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, holds anything else, or is none.
+    """
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"the checkpoint '{path}' does not exist")
+    refuse_damaged(path)
+    strict: dict[str, Any] = dict(weights_only=True)
+    if not compat.weights_only_serves():
+        strict = dict(weights_only=False, pickle_module=_StrictPickle)
+    try:
+        _refuse_other_formats(path)
+        # torch.load is what programs replace in order to change its defaults
+        return torch.serialization.load(path, map_location, mmap=mmap and is_archive(path),
+                                        **strict)
+    except Exception as error:  # whatever the file consists of
+        # torch puts advice before it that would run the file
+        text = str(error).split('WeightsUnpickler error:')[-1].strip() or type(error).__name__
+        refused = _REFUSED.search(text)
+        raise ValueError(f"'{path}' " + (
+            f'holds {refused[1]}, and only weights and plain values are read; nothing of it was '
+            'run. Whoever made it can save it again by torch.save(model.state_dict(), FILE)'
+            if refused else f'cannot be read as a checkpoint: {text.splitlines()[0]}')) from error
+
+
+def _refuse_other_formats(path: str) -> None:
+    """Refuse what torch may read in ways that write files."""
+    if is_archive(path):
+        if 'constants.pkl' in torch._C.PyTorchFileReader(path).get_all_records():
+            raise ValueError('it is a TorchScript program, which is not run. Whoever made it can '
+                             'save its state_dict() by torch.save')
+    elif tarfile.is_tarfile(path):
+        raise ValueError('it is a tar archive, as torch wrote before 0.4. Whoever made it can '
+                         'save it again by a newer torch')

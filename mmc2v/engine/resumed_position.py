@@ -1,0 +1,42 @@
+"""Whether an epoch of a resumed run is as long as those before, and what to do where it is not."""
+from mmengine.runner import Runner
+
+
+def fit_position(checkpoint: dict, runner: Runner, rescale: bool) -> None:
+    """Compare the iterations of an epoch in a checkpoint with those of a loop of epochs.
+
+    Another number of processes, batch size or number of captions changes them. Schedules count
+    iterations, so they would end early or late.
+
+    Args:
+        checkpoint (dict): As loaded to resume from; rescaling changes it in place.
+        runner (Runner): With its train loop and schedulers built.
+        rescale (bool): Whether to go on at the same share of the schedule. Iterations are counted
+            as if all epochs had been as long as they are now.
+
+    Raises:
+        ValueError: If they differ and nobody wants to rescale, or there is no epoch to go by.
+    """
+    meta, length = checkpoint['meta'], len(runner.train_loop.dataloader)
+    epoch, iteration = meta['epoch'], meta['iter']
+    if iteration == epoch * length:
+        return
+    if epoch == 0:
+        raise ValueError(f'cannot resume: the checkpoint is of a loop of iterations, after '
+                         f"{iteration} of them. Set train_cfg.type='IterBasedTrainLoop' as it had")
+    if not rescale:
+        raise ValueError(
+            f'cannot resume: an epoch had {iteration / epoch:g} iterations when the checkpoint was '
+            f'written, and has {length} now, so that the schedule would not fit. Use as many '
+            'processes, the batch size and the data that it was trained with, or go on at the same '
+            'share of the schedule: --cfg-options default_hooks.checkpoint.rescale_schedule=True')
+    meta['iter'] = step = epoch * length
+    runner.logger.warning(
+        f'an epoch had {iteration / epoch:g} iterations and has {length} now: training goes on '
+        f'after epoch {epoch} as if {step} iterations had been trained, not {iteration}')
+    for scheduler, state in zip(runner.param_schedulers or [],
+                                checkpoint.get('param_schedulers', [])):
+        if not scheduler.by_epoch:  # of its length is what it was built with now
+            rates = {key: state[key] for key in ('base_values', '_last_value')}
+            state.update(scheduler.state_dict(), **rates, _global_step=step, last_step=max(
+                -1, min(step, scheduler.end - 1) - scheduler.begin))

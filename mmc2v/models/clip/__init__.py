@@ -1,0 +1,1 @@
+"""CLIP's architectures and weights, and how a model starts from them."""

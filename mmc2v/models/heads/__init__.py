@@ -1,0 +1,1 @@
+"""Heads: what makes embeddings of tokens, scores and the loss."""

@@ -1,0 +1,1 @@
+"""Necks: what mixes the frames of a video over time."""

@@ -1,0 +1,1 @@
+"""Towers: what makes tokens of frames and of captions."""

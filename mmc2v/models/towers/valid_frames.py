@@ -1,0 +1,20 @@
+"""Towers that see one image at a time leave padding out."""
+from collections.abc import Callable
+
+from torch import Tensor
+
+
+def encode_valid(encode: Callable[[Tensor], Tensor], images: Tensor, mask: Tensor) -> Tensor:
+    """Encode the valid images alone, (M, ...) -> (M, D); return (*, D), zero at the others.
+
+    Args:
+        encode (Callable): The encoder.
+        images (Tensor): (*, 3, H, W).
+        mask (Tensor): (*,) bool, True = valid.
+    """
+    if images.is_meta:  # a survey of architectures: the mask has no values to choose by
+        return encode(images.flatten(0, mask.ndim - 1)).unflatten(0, mask.shape)
+    valid = encode(images[mask])
+    embeddings = valid.new_zeros(*mask.shape, valid.shape[-1])
+    embeddings[mask] = valid
+    return embeddings
