@@ -44,8 +44,9 @@ def main() -> int:
     parser.add_argument('--processes', type=positive_int, default=2, help='processes; default 2')
     parser.add_argument('--limit', type=positive_int, default=20,
                         help='seconds after which one file counts as a hang; default 20')
-    parser.add_argument('--memory', type=positive_int, default=256,
-                        help='MiB that reading one file may take; default 256')
+    parser.add_argument('--memory', type=positive_int, default=1024,
+                        help='MiB that reading one file may take; default 1024: frames of the '
+                        'largest size that is allowed take 300 each')
     args = parser.parse_args()
     from fuzz_judge import FAULTS
     from fuzz_processes import fuzz, keep

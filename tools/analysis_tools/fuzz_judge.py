@@ -130,7 +130,7 @@ def _compare(strict: dict, path: str, way: str, source: Source, original: list[F
     """Compare what strict reading returned with plain decoding and with the undamaged video."""
     counts: Counter = Counter()
     plain = plainly(path)
-    if way.startswith('joined'):
+    if way.startswith('joined') or way == 'display matrix':
         original = []
     first = 1 if way == 'lost first keyframe' else 0
     for number, image in zip(strict['wanted'], strict['images']):
@@ -174,7 +174,7 @@ def examine(path: str, way: str, source: Source, original: list[Frame], sampler:
     strict, tolerant = (read(path, tolerant, sampler, seed) for tolerant in (False, True))
     peak, seconds = _peak_memory() - before, time.perf_counter() - start
     counts = Counter({f'strict: {strict["outcome"]}': 1, f'tolerant: {tolerant["outcome"]}': 1})
-    counts['descriptors'] = len(os.listdir('/proc/self/fd')) != descriptors
+    counts['descriptors'] = len(os.listdir('/proc/self/fd')) > descriptors
     counts['memory'] = peak > max_memory
     if strict['outcome'] == 'read':
         counts['opened'] = way == 'no video' and not Path(path).read_bytes()[:4].startswith(

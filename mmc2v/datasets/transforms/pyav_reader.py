@@ -131,8 +131,9 @@ class PyAVReader:
                     try:
                         for number, frame in self._numbered(frames):
                             if number in wanted and number not in arrived:
+                                image = self._decoder.to_array(frame)
                                 arrived.add(number)
-                                yield number, self._decoder.to_array(frame)
+                                yield number, image
                             if len(arrived) == len(wanted):
                                 break
                     except (av.FFmpegError, DamageError) as error:

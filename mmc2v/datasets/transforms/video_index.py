@@ -80,9 +80,11 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     container = open_container(path)
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # covers of music
-            if stream.codec_context is None:
-                raise ValueError('there is no decoder for its codec')
-            return container, stream
+            if stream.codec_context is not None:
+                return container, stream
+            container.close()
+            raise ValueError('there is no decoder for its codec')
+    container.close()
     raise ValueError('there is no video stream in it')
 
 
