@@ -20,6 +20,7 @@ from mmc2v.annotations import read_json_object
 from mmc2v.whole_files import open_whole, write_whole
 
 from .transforms import BACKENDS, ResizeCenterCrop, SampleGridFrames, VideoDecodeError
+from .transforms.decoded_frames import DecodedFrames
 from .transforms.sampling import choose_grid_frames, grid_size, grid_to_frames
 
 RECORD = 'cache.json'
@@ -167,13 +168,12 @@ def cache_video(source: str, target: str, settings: CacheSettings) -> Optional[s
     try:
         with closing(BACKENDS['pyav'](source)) as reader:
             numbers = settings.choose(reader.times, reader.duration)
-            frames = reader.read(numbers.tolist())
+            resize = ResizeCenterCrop(settings.size, settings.interpolation, settings.keep_ratio)
+            images = resize.transform(dict(imgs=DecodedFrames(reader, numbers.tolist())))['imgs']
     except VideoDecodeError as error:
         with open(source, 'rb') as original, open_whole(target) as copy:
             shutil.copyfileobj(original, copy)
         return error.reason
-    resize = ResizeCenterCrop(settings.size, settings.interpolation, settings.keep_ratio)
-    images = resize.transform(dict(imgs=frames))['imgs']
     write_whole(target, _encode(images, reader.times[numbers], reader.duration, settings))
     return None
 

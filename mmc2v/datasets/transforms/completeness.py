@@ -5,20 +5,22 @@ there. Gaps of time are losses only where the format has a constant rate: in oth
 stands still has them as well.
 """
 import os
+import struct
 from datetime import timedelta
 from typing import Optional
 
 import av
 import numpy as np
 
-from .video_index import VideoIndex
+from .video_index import SAYS_DURATION, VideoIndex
 
 _CONSTANT_RATE = {'mpeg1video', 'mpeg2video'}
 _OGG_VIDEO = (b'\x80theora', b'OVP80', b'BBCD')  # how the first packet begins
 _ASF_FILE_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
-_ASF_FLAGS = 88  # bytes from the GUID
-# Of the longest gap between two frames, by which the end may lie before the promised one.
-_END_GAPS = 2.5
+_ASF_PROPERTIES = struct.Struct('<64xQ8xQI')  # duration in 100 ns, preroll in ms, flags
+# How far the end may lie before the promised one, in frames, and in gaps like the longest: what is
+# said to be the end of a picture that stands still is not always read.
+_END_FRAMES, _END_GAPS = 2.5, 1.25
 
 
 def note_missing(index: VideoIndex, container: av.container.InputContainer,
@@ -39,7 +41,7 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
         expected = max(found, len(stream.index_entries))
         mean = index.shown_duration / max(1, len(index.times))
         duration = float((stream.duration or 0) * stream.time_base)
-        if mean and duration - index.shown_duration > _END_GAPS * mean:
+        if mean and duration - index.shown_duration > _END_FRAMES * mean:
             expected = max(expected, round(duration / mean))
     elif 'mp4' not in formats:
         expected = max(found, stream.frames)
@@ -79,22 +81,20 @@ def _missing_at_the_end(index: VideoIndex, container: av.container.InputContaine
     The duration of the file is that of its longest stream, often the sound. So the video's own is
     taken where there is one (Matroska), and otherwise the end of whichever stream ends last.
     """
-    if not container.duration or 'asf' in formats and _is_broadcast(index.path):
-        return 0
-    promised = container.duration / 1e6
+    promised = _asf_duration(index.path) if 'asf' in formats else (container.duration or 0) / 1e6
     end = float((stream.start_time or 0) * stream.time_base) + index.duration
     alone = _tagged_duration(stream) if 'matroska' in formats else None
     if alone is not None:
-        promised = min(promised, alone)
-    elif {'asf', 'flv', 'matroska'}.isdisjoint(formats):
+        promised = min(promised or alone, alone)
+    elif SAYS_DURATION.isdisjoint(formats):
         return 0
     else:
         end = max(end, index.end)
     # some say when the last frame ends, others how long after the first
     missing = promised - max(end, index.duration)
-    longest = float(np.diff(index.times).max(initial=0)) or index.duration
     mean = index.duration / len(index.times)
-    return round(missing / mean) if missing > _END_GAPS * longest else 0
+    slack = max(_END_FRAMES * mean, _END_GAPS * float(np.diff(index.times).max(initial=0)))
+    return round(missing / mean) if missing > slack else 0
 
 
 def _tagged_duration(stream: av.VideoStream) -> Optional[float]:
@@ -107,13 +107,18 @@ def _tagged_duration(stream: av.VideoStream) -> Optional[float]:
         return None
 
 
-def _is_broadcast(path: str) -> bool:
-    """Say whether a recording was written without knowing how long it would be."""
+def _asf_duration(path: str) -> float:
+    """Return the seconds that the header says, 0 for a broadcast, which does not know them.
+
+    FFmpeg leaves them out where the file has not the size that it should have.
+    """
     with open(path, 'rb') as file:
         head = file.read(1 << 16)
     place = head.find(_ASF_FILE_PROPERTIES)
-    return place >= 0 and bool(head[place + _ASF_FLAGS:place + _ASF_FLAGS + 1] > b'' and
-                               head[place + _ASF_FLAGS] & 1)
+    if place < 0 or len(head) < place + _ASF_PROPERTIES.size:
+        return 0.0
+    duration, preroll, flags = _ASF_PROPERTIES.unpack_from(head, place)
+    return 0.0 if flags & 1 else duration / 1e7 - preroll / 1e3
 
 
 def lost_ogg_pages(path: str) -> int:

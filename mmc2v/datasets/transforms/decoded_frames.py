@@ -19,13 +19,13 @@ class DecodedFrames(Sequence):
     Args:
         reader (VideoReader): Closed when all are decoded, or one cannot be.
         numbers (Sequence[int]): (T,) frames.
-        results (dict): Gets ``damage`` where frames were filled.
+        results (dict, optional): Gets ``damage`` where frames were filled.
 
     Attributes:
         first (np.ndarray): (H, W, 3) uint8, the first that was decoded.
     """
 
-    def __init__(self, reader: VideoReader, numbers: Sequence[int], results: dict) -> None:
+    def __init__(self, reader: VideoReader, numbers: Sequence[int], results: Optional[dict] = None) -> None:
         self._reader = reader
         self._numbers = numbers
         self._results = results
@@ -39,7 +39,7 @@ class DecodedFrames(Sequence):
             yield from self._reader.decode(self._numbers)
         finally:
             self._reader.close()
-        if self._reader.damage is not None:
+        if self._results is not None and self._reader.damage is not None:
             self._results['damage'] = self._reader.damage
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:

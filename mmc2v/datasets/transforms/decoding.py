@@ -58,9 +58,10 @@ class OpenVideo(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""
+        # a backend of one's own need not have a limit
+        limit = {} if self.max_pixels == MAX_PIXELS else dict(max_pixels=self.max_pixels)
         reader = BACKENDS[self.backend](results['filename'],
-                                        self.max_filled if self.tolerant else 0.0,
-                                        self.max_pixels)
+                                        self.max_filled if self.tolerant else 0.0, **limit)
         results.update(video_reader=reader, frame_times=reader.times, duration=reader.duration,
                        total_frames=len(reader.times), start_index=0)
         return results

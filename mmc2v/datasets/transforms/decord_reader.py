@@ -2,9 +2,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
+import av
 import numpy as np
 
-from .packet_decoder import check_size
+from .packet_decoder import check_size, display_matrix
 from .video_index import address_of, open_video
 from .video_reader import MAX_PIXELS, VideoDecodeError, first_line
 
@@ -36,6 +37,7 @@ class DecordReader:
             with container:
                 declared = stream.codec_context
                 check_size(declared.width, declared.height, max_pixels)
+                self._mirrored_axis = _mirrored_axis(container, stream)
             self._reader = decord.VideoReader(address_of(path), num_threads=1)
             shown = self._reader.get_frame_timestamp(range(len(self._reader)))
         except Exception as error:  # decord raises what its C++ side threw, of several types
@@ -55,9 +57,12 @@ class DecordReader:
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """See :class:`VideoReader`."""
         try:
-            return list(self._reader.get_batch(list(indices)).asnumpy())
+            images = self._reader.get_batch(list(indices)).asnumpy()
         except Exception as error:
             raise VideoDecodeError(self.path, first_line(error)) from error
+        if self._mirrored_axis is not None:
+            images = np.flip(images, self._mirrored_axis)
+        return list(np.ascontiguousarray(images))
 
     def decode(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """See :class:`VideoReader`."""
@@ -72,3 +77,21 @@ class DecordReader:
     def close(self) -> None:
         """See :class:`VideoReader`."""
         self._reader = None
+
+
+def _mirrored_axis(container: av.container.InputContainer, stream: av.VideoStream) -> Optional[int]:
+    """Return the axis of (T, H, W, 3) images along which decord leaves them unmirrored.
+
+    It turns by the display matrix, as if that had no mirror. The matrix comes with a frame.
+    """
+    stream.codec_context.thread_count = 1
+    try:
+        matrix = next((display_matrix(frame) for frame in container.decode(stream)), None)
+    except av.FFmpegError:
+        return None  # decord says what is wrong
+    if matrix is None:
+        return None
+    a, b, c, d = matrix
+    if a * d - b * c > 0:
+        return None
+    return 1 if abs(a) > abs(b) else 2

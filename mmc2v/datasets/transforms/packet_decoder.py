@@ -35,23 +35,32 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
                           f'max_pixels={max_pixels}; OpenVideo(max_pixels=...) can allow more')
 
 
-def _displayed(image: np.ndarray, matrix: bytes) -> np.ndarray:
-    """Turn and mirror an image.
+def display_matrix(frame: av.VideoFrame) -> Optional[tuple[float, float, float, float]]:
+    """Return a, b, c, d such that a point (x, y), y downwards, is shown at (a x + c y, b x + d y).
 
-    Args:
-        image (np.ndarray): (H, W, 3).
-        matrix (bytes): Nine int32; a point (x, y) with y downwards is shown at
-            (a x + c y, b x + d y), where a, b, c, d are numbers 0, 1, 3, 4.
+    Returns:
+        tuple, optional: None where the file says nothing: upright.
 
     Raises:
         DamageError: If it neither keeps nor exchanges the axes.
     """
-    a, b, c, d = np.frombuffer(matrix, np.int32).astype(np.float64)[[0, 1, 3, 4]]
-    if abs(a * d) < abs(b * c):
+    content = frame.side_data.get('DISPLAYMATRIX')
+    if content is None:
+        return None
+    a, b, c, d = np.frombuffer(bytes(content), np.int32).astype(np.float64)[[0, 1, 3, 4]]
+    kept, exchanged = sorted((abs(a), abs(d))), sorted((abs(b), abs(c)))
+    large, small = max(kept, exchanged), min(kept, exchanged)
+    if large[0] == 0 or small[1] > _MAX_SKEW * large[0]:
+        raise DamageError('its display matrix is not of quarter turns and mirrors')
+    return a, b, c, d
+
+
+def _displayed(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.ndarray:
+    """Turn and mirror an image (H, W, 3) by its display matrix."""
+    a, b, c, d = matrix
+    if abs(a) < abs(b):
         # with x and y exchanged the columns of the image are shown along b, its rows along c
         image, a, b, c, d = image.transpose(1, 0, 2), c, d, a, b
-    if max(abs(b), abs(c)) > _MAX_SKEW * min(abs(a), abs(d)) or not a * d:
-        raise DamageError('its display matrix is not of quarter turns and mirrors')
     return np.ascontiguousarray(image[::-1 if d < 0 else 1, ::-1 if a < 0 else 1])
 
 
@@ -156,8 +165,8 @@ class PacketDecoder:
     def to_array(self, frame: av.VideoFrame) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB, upright."""
         image = self._reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
-        matrix = frame.side_data.get('DISPLAYMATRIX')
-        return image if matrix is None else _displayed(image, bytes(matrix))
+        matrix = display_matrix(frame)
+        return image if matrix is None else _displayed(image, matrix)
 
     @contextmanager
     def complaints(self) -> Iterator[list[str]]:

@@ -23,7 +23,7 @@ _INTRA_ONLY = {'mjpeg'}
 _TELLS_KEYFRAMES = _ONE_FRAME_A_PACKET | {'flv1', 'h263', 'msmpeg4v2', 'msmpeg4v3', 'theora', 'vp8',
                                           'wmv1', 'wmv2'}
 # Containers whose header says how long the file is.
-_SAYS_DURATION = {'asf', 'flv', 'matroska'}
+SAYS_DURATION = {'asf', 'flv', 'matroska'}
 # Keyframes before a frame that are looked at; where none serves, decoding begins at the start.
 _MAX_STEPS_BACK = 16
 # Containers of videos, by FFmpeg's names: no playlists, scripts, numbered images, texts or devices.
@@ -198,7 +198,7 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
     """
     index = VideoIndex(container.name.removeprefix(_PROTOCOL), stream.index)
     held = 0
-    says_duration = not _SAYS_DURATION.isdisjoint(container.format.name.split(','))
+    says_duration = not SAYS_DURATION.isdisjoint(container.format.name.split(','))
     first_key: Optional[int] = None
     shown: dict[Optional[int], int] = {}  # pts -> position
     durations: list[tuple[Optional[int], int]] = []

@@ -1,0 +1,153 @@
+"""What a container promises and does not hold is noticed; what it does not promise is not missed."""
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
+
+from .made_videos import write
+from .test_lost_keyframe import without
+
+VP8 = dict(codec='libvpx', options={'deadline': 'realtime', 'threads': '1'})
+KINDS = {
+    'wmv2': ('a.wmv', dict(codec='wmv2')),
+    'flv1': ('a.flv', dict(codec='flv')),
+    'h264 flv': ('b.flv', dict(options={'bf': '0'})),
+    'vp8 ogg': ('a.ogv', VP8),
+    'vp8 webm': ('a.webm', VP8),
+    'vp9 webm': ('b.webm', dict(codec='libvpx-vp9', options={'deadline': 'realtime',
+                                                            'cpu-used': '8'})),
+    'mpeg4 avi': ('a.avi', dict(codec='mpeg4')),
+}
+
+
+def cut_before(path, number):
+    """Cut a file off where a packet begins, so that nothing of it is left."""
+    with av.open(path) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        place = packets[number].pos
+    content = Path(path).read_bytes()
+    if path.endswith('.ogv'):
+        place = content.rindex(b'OggS', 0, place + 4)
+    Path(path).write_bytes(content[:place])
+    return path
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_what_is_cut_off_between_packets_is_missed(kind, tmp_path):
+    name, how = KINDS[kind]
+    path = write(str(tmp_path / name), **how)
+    assert BACKENDS['pyav'](path).damage is None
+    cut_before(path, 55)
+    with pytest.raises(VideoDecodeError):
+        BACKENDS['pyav'](path).read([0])
+    reader = BACKENDS['pyav'](path, 0.5)
+    assert len(reader.read([0, len(reader.times) - 1])) == 2
+    assert 'video packets are there' in reader.damage
+    if kind != 'vp8 ogg':  # which says that it ends too early and not by how much
+        cut_before(path, 11)
+        with pytest.raises(VideoDecodeError, match='video packets are there'):
+            BACKENDS['pyav'](path, 0.5)
+
+
+def test_a_lost_page_of_ogg_is_missed(tmp_path):
+    path = tmp_path / 'a.ogv'
+    write(path, container_options={'page_duration': '40000'}, **VP8)
+    content = path.read_bytes()
+    pages = [place for place in range(len(content)) if content.startswith(b'OggS', place)]
+    assert len(pages) > 10
+    path.write_bytes(content[:pages[6]] + content[pages[8]:])
+    with pytest.raises(VideoDecodeError, match='pages of the file are lost'):
+        BACKENDS['pyav'](str(path))
+    assert 'pages of the file are lost' in BACKENDS['pyav'](str(path), 0.5).damage
+
+
+def test_a_gap_is_missed_where_the_format_has_a_constant_rate(tmp_path):
+    source = write(str(tmp_path / 'a.mpg'), codec='mpeg1video')
+    path = without(source, str(tmp_path / 'b.mpg'), set(range(11, 50)))
+    with pytest.raises(VideoDecodeError, match='21 of 60 video packets are there'):
+        BACKENDS['pyav'](path, 0.5)
+
+
+def test_filling_is_limited_where_frames_are_the_index(tmp_path):
+    path = write(str(tmp_path / 'a.wmv'), codec='wmv2', options={'g': '10'})
+    with av.open(path) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    content = bytearray(Path(path).read_bytes())
+    for packet in packets[3:]:
+        inside = bytes(packet)[1:-1]
+        place = content.find(inside)
+        if place >= 0:  # not in two pieces
+            content[place:place + len(inside)] = bytes(len(inside))
+    Path(path).write_bytes(content)
+    with pytest.raises(VideoDecodeError, match='others cannot be decoded'):
+        BACKENDS['pyav'](path, 0.5)
+
+
+STILL = [40 * number + 5000 * (number >= 20) + 9000 * (number >= 40) for number in range(60)]
+
+
+@pytest.mark.parametrize(('name', 'how'), [
+    ('a.mkv', {}), ('a.webm', VP8), ('a.flv', {}), ('a.wmv', dict(codec='wmv2'))])
+def test_a_picture_that_stands_still_is_whole(name, how, tmp_path):
+    reader = BACKENDS['pyav'](write(str(tmp_path / name), times=STILL, **how))
+    assert reader.damage is None
+    assert len(reader.read(range(60))) == 60
+    assert reader.times[20] - reader.times[19] == pytest.approx(5.04, abs=0.01)
+
+
+def with_sound(path, codec, audio_codec, seconds, **options):
+    """Write 20 frames and more seconds of silence."""
+    with av.open(path, 'w') as container:
+        video = container.add_stream(codec, rate=25, **options)
+        video.width, video.height, video.pix_fmt = 64, 64, 'yuv420p'
+        audio = container.add_stream(audio_codec, rate=48000, layout='mono')
+        for number in range(20):
+            image = np.full((64, 64, 3), 10 * number, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, 'rgb24')))
+        container.mux(video.encode())
+        size = audio.codec_context.frame_size or 960
+        for number in range(seconds * 48000 // size):
+            layout = audio.codec_context.format.name
+            kind = np.float32 if layout.startswith('flt') else np.int16
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, size), kind), layout, 'mono')
+            frame.sample_rate, frame.pts = 48000, number * size
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode())
+    return path
+
+
+@pytest.mark.parametrize(('name', 'codec', 'audio_codec'), [
+    ('a.mkv', 'libx264', 'aac'), ('a.webm', 'libvpx', 'libopus'), ('a.mp4', 'libx264', 'aac'),
+    ('a.flv', 'libx264', 'aac'), ('a.wmv', 'wmv2', 'mp2'), ('a.avi', 'mpeg4', 'mp2')])
+@pytest.mark.parametrize('tag', [True, False])
+def test_sound_may_be_longer(name, codec, audio_codec, tag, tmp_path):
+    path = Path(with_sound(str(tmp_path / name), codec, audio_codec, 8))
+    if not tag:  # a container need not say how long each stream is
+        path.write_bytes(path.read_bytes().replace(b'DURATION', b'DURATIOM'))
+    reader = BACKENDS['pyav'](str(path))
+    assert reader.damage is None
+    assert len(reader.read(range(20))) == 20
+
+
+@pytest.mark.parametrize('name', ['a.mkv', 'a.flv'])
+def test_live_recordings_have_no_duration(name, tmp_path):
+    live = {'live': '1'} if name == 'a.mkv' else {'flvflags': 'no_duration_filesize'}
+    reader = BACKENDS['pyav'](write(str(tmp_path / name), container_options=live))
+    assert reader.damage is None
+    assert len(reader.times) == 60
+    cut_before(str(tmp_path / name), 41)  # nothing says that it was longer
+    assert len(BACKENDS['pyav'](str(tmp_path / name)).times) >= 35
+
+
+def test_a_broadcast_has_no_duration(tmp_path):
+    """FFmpeg estimates one from the bit rate then."""
+    path = Path(write(str(tmp_path / 'a.wmv'), codec='wmv2'))
+    content = bytearray(path.read_bytes())
+    place = content.index(bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365'))
+    content[place + 88] |= 1
+    path.write_bytes(content)
+    cut_before(str(path), 30)
+    assert BACKENDS['pyav'](str(path)).damage is None
