@@ -19,6 +19,10 @@ _REFERRING = (PictureType.P, PictureType.B, PictureType.S)
 # Sine of the angle by which a display matrix may miss a quarter turn, by rounding.
 _MAX_SKEW = 0.01
 
+# What a decoder (dnxhd) says of the first such frame of a process alone, so that what became of a
+# file would depend on those read before it.
+_SAID_ONCE = 'ACT flag set'
+
 
 class DamageError(Exception):
     """A fault that neither demuxer nor decoder raises."""
@@ -181,7 +185,8 @@ class PacketDecoder:
         try:
             with av.logging.Capture() as logs:
                 yield said
-            said += [text.strip() for _, name, text in logs if name == self._context.name]
+            said += [text.strip() for _, name, text in logs
+                     if name == self._context.name and not text.startswith(_SAID_ONCE)]
         finally:
             av.logging.set_level(level)
             av.logging.set_skip_repeated(skip)
