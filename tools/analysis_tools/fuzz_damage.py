@@ -213,7 +213,8 @@ def _lying_size(source: Source, rng: np.random.Generator, _: Sequence[Source]) -
 
 # Names of tables in mp4 and its like, avi, Matroska (its cues) and MXF
 _TABLES = (b'stts', b'ctts', b'stss', b'stsz', b'stco', b'stsc', b'elst', b'trun', b'tfhd', b'idx1',
-           b'indx', b'\x1c\x53\xbb\x6b', b'\x06\x0e\x2b\x34\x02\x53\x01\x01\x0d\x01\x02\x01\x01\x10')
+           b'indx', b'\x1c\x53\xbb\x6b',
+           b'\x06\x0e\x2b\x34\x02\x53\x01\x01\x0d\x01\x02\x01\x01\x10')
 
 
 def _broken_table(source: Source, rng: np.random.Generator, _: Sequence[Source]) -> bytes:

@@ -56,8 +56,8 @@ def main() -> int:
                   args.limit, args.memory * 2 ** 20)
     seconds = time.perf_counter() - start
     for table in ('container', 'damage'):
-        print(f'\nby {table:27} files   read  refused | tolerant: read  filled  refused |  MiB   s |'
-              ' unnoticed: pixels    time  of frames')
+        print(f'\nby {table:27} files   read  refused | tolerant: read  filled  refused |  MiB    s'
+              ' | unnoticed: pixels    time  of frames')
         for key, counts in sorted(result[table].items()):
             print_row(key, counts)
     total = result['total']
@@ -79,7 +79,7 @@ def print_row(key: str, counts: dict) -> None:
     print(f'  {key:28} {counts["files"]:5} {counts["strict: read"]:6} '
           f'{counts["strict: refused"]:8} | {counts["tolerant: read"] - filled:14} {filled:7} '
           f'{counts["tolerant: refused"]:8} | {counts["peak"] / 2 ** 20:4.0f} '
-          f'{counts["slowest"]:3.0f} | {pixels:17.1%} {times:7.1%} {compared:10}')
+          f'{counts["slowest"]:4.1f} | {pixels:17.1%} {times:7.1%} {compared:10}')
 
 
 if __name__ == '__main__':

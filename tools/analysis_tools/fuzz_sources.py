@@ -1,10 +1,11 @@
 """Undamaged videos of every container and codec that is read here and can be made by PyAV's wheel.
 
-Theora and VC-1 have decoders but no encoder there.
+Theora and VC-1 have a decoder but no encoder there; ``NOT_MADE`` has the containers without files.
 """
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import av
@@ -92,7 +93,6 @@ _MUXERS: dict[str, tuple[str, ...]] = {
 # Codecs that only code certain sizes.
 _SIZES = {'dv': (720, 576), 'h263': (128, 96), 'dnxhr': (256, 120)}
 _SIZE = (64, 64)
-_INTRA_ONLY = {'mjpeg', 'huffyuv', 'prores', 'png', 'dnxhr', 'dv', 'raw', 'frames'}
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,6 @@ class Source:
     width: int
     height: int
     content: bytes
-
-    @property
-    def is_intra(self) -> bool:
-        """Whether no frame refers to another."""
-        return self.codec in _INTRA_ONLY
 
 
 def write_packets(container: str, write: Callable[[av.container.OutputContainer], None]) -> bytes:
@@ -154,7 +149,8 @@ def make_source(container: str, codec: str) -> Source:
     return Source(container, codec, width, height, write_packets(container, write))
 
 
-def make_sources() -> list[Source]:
+@cache
+def make_sources() -> tuple[Source, ...]:
     """Encode one video of every kind."""
-    return [make_source(container, codec) for container, codecs in _MUXERS.items()
-            for codec in codecs]
+    return tuple(make_source(container, codec) for container, codecs in _MUXERS.items()
+                 for codec in codecs)
