@@ -1,4 +1,4 @@
-"""What a container promises and does not hold is noticed; what it does not promise is not missed."""
+"""What a container promises and does not hold is missed, and nothing else."""
 from pathlib import Path
 
 import av

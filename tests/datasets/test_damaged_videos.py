@@ -1,4 +1,5 @@
 """Damage is refused in strict mode and filled and reported in tolerant mode."""
+import sys
 from pathlib import Path
 
 import av
@@ -92,3 +93,44 @@ def test_options_of_the_transform_are_checked():
         OpenVideo(max_filled=1)
     with pytest.raises(ValueError, match="backend='decord' cannot tell"):
         OpenVideo(backend='decord', tolerant=True)
+
+
+def steps_to_read(path, codec, pix_fmt, num_frames):
+    """Count the lines of the library that reading all frames takes, and the files it opens.
+
+    Every packet is a keyframe, and every third damaged.
+    """
+    write(path, codec, num_frames, 32, 96, pix_fmt=pix_fmt, options={'g': '1'})
+    with av.open(path) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(Path(path).read_bytes())
+    for place, size in places[5::3]:
+        content[place:place + size] = b'\xff' * size
+    Path(path).write_bytes(content)
+    lines, opened = 0, 0
+
+    def trace(frame, event, argument):
+        nonlocal lines, opened
+        if 'mmc2v' not in frame.f_code.co_filename:
+            return None
+        lines += event == 'line'
+        opened += event == 'call' and frame.f_code.co_name == 'open_container'
+        return trace
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        reader = BACKENDS['pyav'](path, 0.9)
+        reader.read(range(len(reader.times)))
+    finally:
+        sys.settrace(before)
+    assert reader.damage
+    return lines, opened
+
+
+@pytest.mark.parametrize(('name', 'codec', 'pix_fmt'), [
+    ('a.mp4', 'mpeg4', 'yuv420p'), ('a.mov', 'qtrle', 'rgb24')])
+def test_many_faults_take_linear_time(name, codec, pix_fmt, tmp_path):
+    (few, _), (many, opened) = (steps_to_read(str(tmp_path / name), codec, pix_fmt, number)
+                                for number in (250, 750))
+    assert many < 4 * few
+    assert opened <= 250  # each of which reads the table of all packets

@@ -25,7 +25,8 @@ class DecodedFrames(Sequence):
         first (np.ndarray): (H, W, 3) uint8, the first that was decoded.
     """
 
-    def __init__(self, reader: VideoReader, numbers: Sequence[int], results: Optional[dict] = None) -> None:
+    def __init__(self, reader: VideoReader, numbers: Sequence[int],
+                 results: Optional[dict] = None) -> None:
         self._reader = reader
         self._numbers = numbers
         self._results = results

@@ -21,6 +21,10 @@ from .video_reader import MAX_PIXELS, VideoDecodeError, first_line
 _UNREADABLE = (av.FFmpegError, OSError, DamageError, ValueError, EOFError, IndexError,
                ArithmeticError, MemoryError)
 
+# Faults after which the rest counts as lost where a file is opened anew after each, which takes the
+# longer the more packets it has.
+_MAX_REOPENED = 100
+
 
 class PyAVReader:
     """Jumps to the groups of pictures that hold the wanted frames and skips what none refers to.
@@ -212,7 +216,7 @@ class PyAVReader:
 
     def _salvage(self) -> Iterator[av.VideoFrame]:
         """Decode all groups of pictures, each up to its first fault."""
-        start, first_pts = self._index.start, None
+        start, first_pts, faults = self._index.start, None, 0
         while start < len(self._index.packets):
             try:
                 for frame in self._decoder.frames(start, len(self._index.packets)):
@@ -222,6 +226,9 @@ class PyAVReader:
             except (av.FFmpegError, DamageError) as error:
                 self.damage = f'there are faults: {first_line(error)}'
                 start, first_pts = self._index.next_key(self._decoder.position)
+                faults += 1
+                if faults == _MAX_REOPENED and not self._index.flushes:
+                    start = len(self._index.packets)
                 self._lost += start - self._decoder.position
 
     def _fill(self, missing: Sequence[int], number_wanted: int, reason: str,

@@ -7,7 +7,6 @@ from typing import Optional, Protocol
 
 import numpy as np
 
-
 # Of a frame, by default: all sizes of 8K.
 MAX_PIXELS = 8192 * 8192
 
