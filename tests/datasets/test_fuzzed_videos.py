@@ -122,6 +122,19 @@ def test_what_has_no_video_is_closed_at_once(tmp_path):
         gc.enable()
 
 
+def test_frames_are_let_go_at_once(tmp_path):
+    path = write(tmp_path / 'a.mp4', num_frames=12)
+    gc.collect()
+    gc.disable()  # which a worker does not do, but seldom collects
+    try:
+        reader = BACKENDS['pyav'](path)
+        reader.read(range(12))
+        reader.close()
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize('tolerant', [False, True])
 def test_a_frame_that_cannot_be_turned_is_refused(tolerant, tmp_path):
     path = Path(write(tmp_path / 'a.mp4', num_frames=12))

@@ -5,6 +5,7 @@ from typing import Optional
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
@@ -48,7 +49,8 @@ def display_matrix(frame: av.VideoFrame) -> Optional[tuple[float, float, float, 
     Raises:
         DamageError: If it neither keeps nor exchanges the axes.
     """
-    content = frame.side_data.get('DISPLAYMATRIX')
+    # frame.side_data would be one that the frame keeps, a cycle that holds it until it is collected
+    content = SideDataContainer(frame).get('DISPLAYMATRIX')
     if content is None:
         return None
     a, b, c, d = np.frombuffer(bytes(content), np.int32).astype(np.float64)[[0, 1, 3, 4]]
