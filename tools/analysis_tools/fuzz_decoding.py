@@ -13,11 +13,11 @@ crash, hang         the process died, or took longer than the limit for one file
 memory, descriptors reading took more memory than the limit, or left a file open
 another error       something else than VideoDecodeError or ValueError, or the file is not named
 another time        strict: a frame looks like the one that plain decoding shows at another time,
-                    or, where packets were lost or flags of keyframes changed, like another one
-                    of the undamaged video
+                    or, where packets were lost or flags of keyframes changed, is another one of
+                    the undamaged video
 flagged             strict: a frame that the decoder calls corrupt
 silent              tolerant: frames other than strict reading returns, and no report
-opened              a script, a playlist or a text was read as a video
+opened              a script, a playlist, a text or an image was read as a video
 
 Also counted is what no decoder can notice, because damage met bytes that still make sense: strict
 frames whose pixels differ from those of the undamaged file at that time, and frames that the file
