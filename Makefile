@@ -26,7 +26,7 @@ fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/analysis_tools/fuzz_decoding.py --files 30000 --processes 2
 
 kill-test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.tools.kill_and_resume --kills 60
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.tools.kill_and_resume
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py --out work_dirs/demo configs/clip2video_moving_shapes.py

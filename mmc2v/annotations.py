@@ -1,11 +1,11 @@
-"""Annotation files, read strictly: what is wrong with them is said before anything runs."""
-import json
+"""Annotation files, read strictly: what is wrong with them is named before anything runs."""
 import os
 import posixpath
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from .strict_text import read_json
 
 VIDEO_EXTENSIONS = ('.mp4', '.avi', '.webm', '.mkv', '.mov', '.m4v', '.mpg', '.mpeg', '.3gp',
                     '.3gpp', '.3g2', '.wmv', '.flv', '.ogv', '.ts', '.mts', '.m2ts', '.qt',
@@ -95,86 +95,25 @@ def _folder(name: str) -> str:
     return name.replace('\\', '/').rpartition('/')[0]
 
 
-def parse_json(text: str, path: str, first_row: int = 1) -> Any:
-    """Parse JSON, refusing keys that appear twice in an object.
-
-    Args:
-        text (str): The JSON.
-        path (str): File that it is of, for the message.
-        first_row (int): Row of the file in which the text begins. Defaults to 1.
-
-    Returns:
-        Any: Its value.
-
-    Raises:
-        ValueError: With row, column and what stands there, if it is not JSON. With the key, if one
-            appears twice. If it is nested too deeply.
-    """
-    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        entries = dict(pairs)
-        if len(entries) < len(pairs):
-            (key, _), = Counter(key for key, _ in pairs).most_common(1)
-            raise ValueError(f"the key '{key}' appears twice")
-        return entries
-
-    try:
-        return json.loads(text, object_pairs_hook=without_repeats)
-    except json.JSONDecodeError as error:
-        around = text[max(0, error.pos - 30):error.pos + 30]
-        raise ValueError(f"'{path}', row {first_row + error.lineno - 1}, column {error.colno}: not "
-                         f'JSON: {error.msg}, near {around!r}') from error
-    except ValueError as error:  # of a key, or of a number with thousands of digits
-        raise ValueError(f"'{path}': {error}") from error
-    except RecursionError as error:
-        raise ValueError(f"'{path}': its lists and objects are nested too deeply") from error
-
-
-def read_json_object(path: str, hint: str = '') -> dict[str, Any]:
-    """Read a JSON object, refusing keys that appear twice.
-
-    Args:
-        path (str): The file.
-        hint (str): Appended where the file is missing: how to get it.
-
-    Returns:
-        dict: Its entries in file order.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not UTF-8, not JSON, not an object, or has a key twice.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"annotation file '{path}' does not exist. {hint}".strip())
-    try:
-        text = Path(path).read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' is not UTF-8: {error}") from error
-    content = parse_json(text, path)
-    if not isinstance(content, dict):
-        raise ValueError(f"'{path}' must hold an object {{name: ...}}, "
-                         f'not {type(content).__name__}')
-    return content
-
-
-def read_video_entries(path: str, hint: str = '') -> dict[str, Any]:
+def read_video_entries(path: str, advice: str = '') -> dict[str, Any]:
     """Read a JSON object of videos: an annotation, their groups, those to exclude.
 
     Args:
         path (str): The file.
-        hint (str): See :func:`read_json_object`.
+        advice (str): See :func:`~mmc2v.strict_text.read_lines`.
 
     Returns:
-        dict: What is said of each video under its name as :func:`normalize_name` gives it, in file
+        dict: The entry of each video under its name as :func:`normalize_name` gives it, in file
         order.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: See :func:`read_json_object` and :func:`normalize_name`. If two names are of
-            one video.
+        ValueError: See :func:`~mmc2v.strict_text.read_json` and :func:`normalize_name`. If two
+            names are of one video.
     """
     entries: dict[str, Any] = {}
     written: dict[str, str] = {}
-    for name, entry in read_json_object(path, hint).items():
+    for name, entry in read_json(path, advice=advice).items():
         normal = normalize_name(f"'{path}'", name)
         if normal in written:
             raise ValueError(f"'{path}': '{written[normal]}' and '{name}' are one video; put what "
@@ -183,21 +122,49 @@ def read_video_entries(path: str, hint: str = '') -> dict[str, Any]:
     return entries
 
 
-def check_captions(path: str, video: str, captions: Any) -> list[str]:
-    """Return the captions of one video, or say which one is wrong.
+def read_annotation(path: str, advice: str = '') -> dict[str, list[str]]:
+    """Read the captions of videos.
+
+    Args:
+        path (str): The file.
+        advice (str): See :func:`~mmc2v.strict_text.read_lines`.
+
+    Returns:
+        dict[str, list[str]]: Captions of each video, in file order.
 
     Raises:
-        ValueError: If it is no list, is empty, or a caption is not a string or blank.
+        FileNotFoundError: If there is no such file.
+        ValueError: See :func:`read_video_entries`. With the video, if it has no list of captions,
+            or one of them is no string or blank. If there is no video.
     """
-    where = f"'{path}', video '{video}'"
-    if not isinstance(captions, list):
-        raise ValueError(f'{where}: captions must be a list of strings, '
-                         f'got {type(captions).__name__}')
-    if not captions:
-        raise ValueError(f'{where}: there is no caption')
-    for number, caption in enumerate(captions):
-        if not isinstance(caption, str):
-            raise ValueError(f'{where}: caption {number} is {caption!r}, not a string')
-        if not caption.strip():
-            raise ValueError(f'{where}: caption {number} is empty')
-    return captions
+    annotation = read_video_entries(path, advice)
+    if not annotation:
+        raise ValueError(f"annotation file '{path}' holds no video")
+    for video, captions in annotation.items():
+        where = f"'{path}', video '{video}'"
+        if not isinstance(captions, list):
+            raise ValueError(f'{where}: captions must be a list of strings, '
+                             f'got {type(captions).__name__}')
+        if not captions:
+            raise ValueError(f'{where}: there is no caption')
+        for number, caption in enumerate(captions):
+            check_caption(f'{where}, caption {number}', caption)
+    return annotation
+
+
+def check_caption(where: str, caption: Any, advice: str = '') -> str:
+    """Return a caption.
+
+    Args:
+        where (str): File and place, for the message.
+        caption (Any): What stands there.
+        advice (str): What else to do where it is blank. Defaults to nothing.
+
+    Raises:
+        ValueError: If it is not a string, or blank.
+    """
+    if not isinstance(caption, str):
+        raise ValueError(f'{where}: expected a caption, found {caption!r}')
+    if not caption.strip():
+        raise ValueError(f'{where}: the caption is empty{advice}')
+    return caption

@@ -105,12 +105,12 @@ def start_from_pretrained(model: nn.Module) -> None:
                          '(model.pretrained, no alignment block)')
 
 
-def _steps(model: nn.Module, for_text: bool) -> Compose:
+def _steps(model: nn.Module, pipeline: Optional[Sequence[dict]], for_text: bool) -> Compose:
     """Return the part of the test pipeline for one modality."""
-    steps = model.cfg.test_dataloader.dataset.pipeline
-    is_text = [step['type'].split('.')[-1] == 'Tokenize' for step in steps]
-    is_packing = [step['type'].split('.')[-1] == 'PackRetrievalInputs' for step in steps]
-    return Compose([step for step, text, packing in zip(steps, is_text, is_packing)
+    pipeline = pipeline or model.cfg.test_dataloader.dataset.pipeline
+    is_text = [step['type'].split('.')[-1] == 'Tokenize' for step in pipeline]
+    is_packing = [step['type'].split('.')[-1] == 'PackRetrievalInputs' for step in pipeline]
+    return Compose([step for step, text, packing in zip(pipeline, is_text, is_packing)
                     if packing or text == for_text])
 
 
@@ -120,13 +120,16 @@ def _refuse_no_list(name: str, values: Sequence[str]) -> None:
 
 
 @torch.inference_mode()
-def encode_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) -> Tensor:
+def encode_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16, *,
+                  pipeline: Optional[Sequence[dict]] = None) -> Tensor:
     """Encode video files.
 
     Args:
-        model (nn.Module): From :func:`init_model`.
+        model (nn.Module): From :func:`init_model`, or any with ``pipeline``.
         paths (Sequence[str]): M video files.
         batch_size (int): Videos at a time. Defaults to 16.
+        pipeline (Sequence[dict], optional): What the model is tested with. Defaults to that of
+            ``model.cfg``.
 
     Returns:
         Tensor: (M, D) unit vectors, on the CPU.
@@ -136,10 +139,10 @@ def encode_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) 
         VideoDecodeError: If a file cannot be decoded.
     """
     _refuse_no_list('paths', paths)
-    pipeline = _steps(model, for_text=False)
+    steps = _steps(model, pipeline, for_text=False)
     parts: list[Tensor] = []
     for start in range(0, len(paths), batch_size):
-        items = [pipeline(dict(filename=str(path), video_id=str(path)))
+        items = [steps(dict(filename=str(path), video_id=str(path)))
                  for path in paths[start:start + batch_size]]
         inputs = model.data_preprocessor(pseudo_collate(items))['inputs']
         parts.append(model.encode_video(inputs['frames'], inputs['frame_mask']).cpu())
@@ -148,14 +151,15 @@ def encode_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16) 
 
 @torch.inference_mode()
 def encode_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 256,
-                title: str = '') -> Tensor:
+                title: str = '', *, pipeline: Optional[Sequence[dict]] = None) -> Tensor:
     """Encode sentences.
 
     Args:
-        model (nn.Module): From :func:`init_model`.
+        model (nn.Module): From :func:`init_model`, or any with ``pipeline``.
         sentences (Sequence[str]): N sentences.
         batch_size (int): Sentences at a time. Defaults to 256.
         title (str): Of a progress bar, which is shown where it takes long. Defaults to none.
+        pipeline (Sequence[dict], optional): See :func:`encode_videos`.
 
     Returns:
         Tensor: (N, D) unit vectors, on the CPU.
@@ -164,8 +168,8 @@ def encode_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 2
         ValueError: If it is one sentence instead of a list, or none.
     """
     _refuse_no_list('sentences', sentences)
-    pipeline = _steps(model, for_text=True)
-    item = pipeline(dict(captions=list(sentences)))
+    steps = _steps(model, pipeline, for_text=True)
+    item = steps(dict(captions=list(sentences)))
     inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
     return embed_by_length(lambda tokens: model.encode_text(tokens).cpu(), inputs['tokens'],
                            getattr(model.data_preprocessor, 'pad_token', 0), batch_size, title)

@@ -3,15 +3,17 @@ import codecs
 import os
 import re
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any, Union
 
 import torch
 
 from mmc2v import compat
+from mmc2v.first_line import first_line_of
 from mmc2v.strict_pickles import StrictUnpickler
-from mmc2v.whole_files import is_archive, refuse_damaged
 
+_ARCHIVE = b'PK\x03\x04'  # how a zip archive begins, and so what torch.save writes
 # How torch's and our unpicklers name what they refuse.
 _REFUSED = re.compile(r'(?:GLOBAL|refers to|unsupported class|unrecognized function) ([^\s,]+)')
 
@@ -57,7 +59,7 @@ def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"the checkpoint '{path}' does not exist")
-    refuse_damaged(path)
+    _refuse_damaged(path)
     strict: dict[str, Any] = dict(weights_only=True)
     if not compat.weights_only_serves():
         strict = dict(weights_only=False, pickle_module=_StrictPickle)
@@ -73,7 +75,27 @@ def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
         raise ValueError(f"'{path}' " + (
             f'holds {refused[1]}, and only weights and plain values are read; nothing of it was '
             'run. Whoever made it can save it again by torch.save(model.state_dict(), FILE)'
-            if refused else f'cannot be read as a checkpoint: {text.splitlines()[0]}')) from error
+            if refused else f'cannot be read as a checkpoint: {first_line_of(text)}')) from error
+
+
+def is_archive(path: Union[str, Path]) -> bool:
+    """Say whether torch takes a file for a zip archive, which it does by its first bytes."""
+    with open(path, 'rb') as file:
+        return file.read(len(_ARCHIVE)) == _ARCHIVE
+
+
+def _refuse_damaged(path: str) -> None:
+    """Compare the checksums in an archive, which torch writes and does not compare."""
+    if not is_archive(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+        damage = part and f'the checksum of its part {part} differs'
+    except Exception as error:  # whatever the file consists of
+        damage = first_line_of(error)
+    if damage:
+        raise ValueError(f"'{path}' is damaged: {damage}. Copy or fetch it again")
 
 
 def _refuse_other_formats(path: str) -> None:

@@ -201,12 +201,12 @@ def know_own_configs() -> bool:
     table['mmc2v'] = 'mmc2v'
     original = mmengine.config.utils._get_package_and_cfg_path
 
-    def with_own(cfg_path: str) -> tuple[str, str]:
+    def with_ours(cfg_path: str) -> tuple[str, str]:
         package, _, name = cfg_path.partition('::')
         return (package, name) if package == 'mmc2v' else original(cfg_path)
 
     for module in (mmengine.config.config, mmengine.hub.hub):
-        module._get_package_and_cfg_path = with_own
+        module._get_package_and_cfg_path = with_ours
     return True
 
 

@@ -1,5 +1,6 @@
 """Reads a config file and what the command line overrides of it; mistakes in either are named."""
 import inspect
+import traceback
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmc2v.first_line import first_line_of
 from mmc2v.installed import config_file
 from mmc2v.registered_types import TAKEN_OUT, accepted_arguments, did_you_mean, find_type
 
@@ -74,7 +76,7 @@ def _read_file(path: str) -> Config:
         return Config.fromfile(path)
     except Exception as error:  # a config is a program, and may fail in any way
         # MMEngine writes the whole sys.path, and puts what failed into the cause
-        reason = str(error.__cause__ or error).split('\n')[0]
+        reason = first_line_of(error.__cause__ or error)
         line = _line_of(error, Path(path))
         raise ValueError(f"the config '{path}' cannot be read: {type(error).__name__}: {reason}"
                          + (f' (line {line})' if line else '')) from error
@@ -82,12 +84,8 @@ def _read_file(path: str) -> Config:
 
 def _line_of(error: BaseException, path: Path) -> int:
     """Return the line of the config that failed, 0 where it was none of its own."""
-    trace, line = error.__traceback__, 0
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path.absolute()):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+    return ([0] + [line for frame, line in traceback.walk_tb(error.__traceback__)
+                   if frame.f_code.co_filename == str(path.absolute())])[-1]
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:

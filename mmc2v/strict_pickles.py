@@ -4,11 +4,13 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 
-class StrictUnpickler(pickle.Unpickler):
+class StrictUnpickler(pickle._Unpickler):
     """An unpickler that refuses every name that its subclass does not list.
 
     Whatever a pickle calls it has to name first, so that harmless names make a harmless pickle.
-    Names are full ones; those of builtins are Python 3's.
+    Names are full ones; those of builtins are Python 3's. It is Python's own unpickler in Python,
+    because a few bytes can let that in C take all of the memory for a table of what was read:
+    https://github.com/python/cpython/issues/115952
     """
 
     allowed: Container[str] = ()  # what may be looked up

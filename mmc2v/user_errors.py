@@ -1,7 +1,10 @@
 """Tells what a user did wrong from faults of the program, and says the former in one line."""
+import errno
 import logging
+import os
 import pickle
 import sys
+import traceback
 from types import FrameType
 from typing import Any, Optional
 
@@ -9,12 +12,16 @@ from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.registry.build_functions import build_from_cfg
 from torch._utils import ExceptionWrapper
+from torch.utils.data._utils import signal_handling
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from mmc2v.datasets.transforms import VideoDecodeError
 from mmc2v.registered_types import TAKEN_OUT, accepted_arguments, did_you_mean, unknown_type
+from mmc2v.video import VideoDecodeError
 
 # Values, files and videos that are not as they have to be, and a loss that became NaN.
 USER_ERRORS = (ValueError, OSError, VideoDecodeError, FloatingPointError, pickle.UnpicklingError)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk, of a user's share, of a limit
 
 
 def user_message(error: BaseException) -> Optional[str]:
@@ -26,9 +33,15 @@ def user_message(error: BaseException) -> Optional[str]:
     Args:
         error (BaseException): As it was caught.
     """
-    frames = _frames(error)
+    # from where it was caught to where it was raised
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+        return f'{error}, in writing {_run_files()}'  # by those that do not name their files
     if isinstance(error, USER_ERRORS):
         return _without_worker(error, frames) or type(error).__name__
+    if isinstance(error, RuntimeError) and _is_of_dead_worker(frames):
+        return (f'{str(error).strip().rstrip(".")}. Where memory ran out, lower num_workers or '
+                'batch_size of the loader; a training goes on with --resume')
     if isinstance(error, (KeyError, TypeError)):
         building = [frame for frame in frames if frame.f_code is build_from_cfg.__code__]
         if building:
@@ -55,15 +68,6 @@ def exit_with_message(error: BaseException) -> None:
         sys.exit(f'error{f" on rank {rank}" if world_size > 1 else ""}: {message}')
 
 
-def _frames(error: BaseException) -> list[FrameType]:
-    """Return the frames from where an error was caught to where it was raised."""
-    frames, trace = [], error.__traceback__
-    while trace is not None:
-        frames.append(trace.tb_frame)
-        trace = trace.tb_next
-    return frames
-
-
 def _without_worker(error: BaseException, frames: list[FrameType]) -> str:
     """Return the message, without the traceback that torch puts into it in a loader's worker."""
     if frames and frames[-1].f_code is ExceptionWrapper.reraise.__code__:
@@ -74,6 +78,13 @@ def _without_worker(error: BaseException, frames: list[FrameType]) -> str:
             _, _, message = original.exc_msg.rpartition(f'\n{kind.__name__}: ')
         return message.strip()
     return str(error)
+
+
+def _is_of_dead_worker(frames: list[FrameType]) -> bool:
+    """Whether torch found that a loader's worker has ended, at a signal or while waiting."""
+    return bool(frames) and (
+        frames[-1].f_code is _MultiProcessingDataLoaderIter._try_get_data.__code__
+        or frames[-1].f_code.co_filename == signal_handling.__file__)
 
 
 def _about_config(error: BaseException, building: dict[str, Any], is_raised_there: bool,
@@ -95,6 +106,14 @@ def _about_config(error: BaseException, building: dict[str, Any], is_raised_ther
         if is_raised_there:
             return f"the config cannot build '{name}': {error}"
     return None
+
+
+def _run_files() -> str:
+    """Say which files a run writes by others' means."""
+    folders = [os.path.dirname(handler.baseFilename)
+               for handler in MMLogger.get_current_instance().handlers
+               if isinstance(handler, logging.FileHandler)]
+    return f"the log and figures in '{folders[0]}'" if folders else 'a file'
 
 
 def _log_traceback(error: BaseException) -> None:

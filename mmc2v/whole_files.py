@@ -1,16 +1,16 @@
-"""Files that are whole or absent: how they are written, and how damage of archives is noticed."""
+"""Files that are whole or absent: how they are written."""
 import errno
+import json
 import os
 import re
 import secrets
-import zipfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Optional, Union
+from typing import Any, BinaryIO, Union
 
 _PARTIAL = re.compile(r'.+\.[0-9a-f]{8}\.partial')
-_ARCHIVE = b'PK\x03\x04'  # how a zip archive begins, and so what torch.save writes
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def open_whole(path: Union[str, Path]) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{secrets.token_hex(4)}.partial')
+    partial = _partial_name(path)
     try:
         with partial.open('xb') as file:
             yield file
@@ -41,11 +41,37 @@ def open_whole(path: Union[str, Path]) -> Iterator[BinaryIO]:
         os.replace(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # as where the disk is full
-            raise OSError(error.errno or errno.EIO, error.strerror or str(error),
-                          str(path)) from error
+        _name_file(error, path, partial)
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def make_whole_folder(folder: Union[str, Path]) -> Iterator[Path]:
+    """Make a folder elsewhere, which takes its place when the block ends.
+
+    An error within the block leaves the folder as it was.
+
+    Args:
+        folder (str | Path): Folder to make, or to replace.
+
+    Yields:
+        Path: Empty folder beside it, in which to make the new one.
+
+    Raises:
+        OSError: If it cannot be written, with its name.
+    """
+    folder = Path(folder)
+    partial = _partial_name(folder)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(partial, folder)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        _name_file(error, folder, partial)
+        raise
 
 
 def write_whole(path: Union[str, Path], content: bytes) -> None:
@@ -59,6 +85,11 @@ def write_whole(path: Union[str, Path], content: bytes) -> None:
         file.write(content)
 
 
+def to_json(content: Any) -> bytes:
+    """Return the bytes of a JSON file, one value a line."""
+    return f'{json.dumps(content, indent=1)}\n'.encode()
+
+
 def remove_partials(folder: Union[str, Path]) -> None:
     """Remove what writers that were killed have left; nobody may be writing there.
 
@@ -70,44 +101,16 @@ def remove_partials(folder: Union[str, Path]) -> None:
             path.unlink()
 
 
-def is_archive(path: Union[str, Path]) -> bool:
-    """Say whether torch takes a file for a zip archive, which it does by its first bytes."""
-    with open(path, 'rb') as file:
-        return file.read(len(_ARCHIVE)) == _ARCHIVE
+def _partial_name(path: Path) -> Path:
+    """Return a name beside a path that no other writer has."""
+    return path.with_name(f'{path.name}.{secrets.token_hex(4)}.partial')
 
 
-def damage_of_archive(path: Union[str, Path]) -> Optional[str]:
-    """Compare the checksums in an archive, which torch writes and does not compare.
-
-    Args:
-        path (str | Path): A file, of which nothing is said where it is no zip archive.
-
-    Returns:
-        str, optional: What is wrong; none where all is well.
-    """
-    if not is_archive(path):
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            part = archive.testzip()
-    except Exception as error:  # whatever the file consists of
-        return str(error) or type(error).__name__
-    return part and f'the checksum of its part {part} differs'
-
-
-def refuse_damaged(path: Union[str, Path]) -> None:
-    """Refuse a local file whose checksums differ; see :func:`damage_of_archive`.
-
-    Args:
-        path (str | Path): File; an address, or what does not exist, is left to its reader.
-
-    Raises:
-        ValueError: If it is damaged.
-    """
-    path = os.path.expanduser(path)
-    damage = damage_of_archive(path) if os.path.isfile(path) else None
-    if damage:
-        raise ValueError(f"'{path}' is damaged: {damage}. Copy or fetch it again")
+def _name_file(error: BaseException, path: Path, partial: Path) -> None:
+    """Raise an error of no file, as where the disk is full, or of a partial one, with the name."""
+    if isinstance(error, OSError) and str(error.filename or partial).startswith(str(partial)):
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error),
+                      str(path)) from error
 
 
 def _sync_folder(folder: Path) -> None:

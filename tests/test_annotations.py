@@ -1,13 +1,9 @@
-"""Names of videos, and JSON that is not as it should be."""
-import json
-
+"""Names of videos."""
 import pytest
 
 from mmc2v.annotations import (
     match_names,
     normalize_name,
-    parse_json,
-    read_json_object,
     read_video_entries,
     video_id,
 )
@@ -26,32 +22,6 @@ def test_folders_tell_videos_apart_where_both_names_have_one():
     found = match_names(['dogs/1.mp4', 'cats/1.webm', '2', 'birds/3.mp4', '4', '5.mp4'], others)
     assert found == {'cats/1.webm': 'cats/1.mp4', '2': 'dogs/2.mp4', 'birds/3.mp4': '3.avi',
                      '4': '4.mp4'}
-
-
-def test_a_fault_in_one_huge_line_is_found():
-    text = json.dumps({f'video{i}': ['a caption'] for i in range(1000)})
-    position = text.index('"video500"')
-    broken = text[:position] + text[position + 1:]
-    with pytest.raises(ValueError, match=rf"'x\.json', row 1, column {position + 1}: not JSON.*near"
-                       r".*video500"):
-        parse_json(broken, 'x.json')
-    with pytest.raises(ValueError, match=r"'x\.jsonl', row 7, column 4: not JSON"):
-        parse_json('{} {}', 'x.jsonl', first_row=7)
-    with pytest.raises(ValueError, match="the key 'a' appears twice"):
-        parse_json('[{"a": 1, "b": 2, "a": 3}]', 'x.json')
-
-
-def test_a_byte_order_mark_is_no_part_of_an_annotation(tmp_path):
-    (tmp_path / 'x.json').write_bytes(b'\xef\xbb\xbf{"a.mp4": ["\xc3\xa9"]}')
-    assert read_json_object(str(tmp_path / 'x.json')) == {'a.mp4': ['é']}
-
-
-@pytest.mark.parametrize(('text', 'message'), [
-    ('[' * 200000, 'nested too deeply'), ('{"a":' * 200000, 'nested too deeply'),
-    ('[' + '1' * 5000 + ']', 'limit')])
-def test_json_that_python_cannot_hold_names_its_file(text, message):
-    with pytest.raises(ValueError, match=rf"^'x\.json': .*{message}"):
-        parse_json(text, 'x.json')
 
 
 @pytest.mark.parametrize(('name', 'expected'), [

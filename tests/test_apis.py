@@ -11,7 +11,7 @@ from mmc2v.datasets import VideoDecodeError
 from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import MODELS
 
-from .test_whole_files import flip
+from .test_checkpoint_reading import flip
 from .tiny import ROOT, pipeline, run_config, write_dataset
 
 

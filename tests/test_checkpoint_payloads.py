@@ -21,14 +21,14 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmc2v import checkpoint_schemes
 from mmc2v.apis import init_model
 from mmc2v.checkpoint_reading import read_checkpoint_file
-from mmc2v.engine.checkpoint_files import find_whole_checkpoint
-from mmc2v.engine.checkpoint_fit import refuse_unfitting
+from mmc2v.engine.checkpoint.files import find_whole_checkpoint
+from mmc2v.engine.checkpoint.fit import refuse_unfitting
 from mmc2v.models import read_clip_weights
 from mmc2v.models.parts import load_pretrained
 
 from .models import golden
+from .test_checkpoint_reading import flip
 from .test_compat import Call
-from .test_whole_files import flip
 from .tiny import ARCH, ROOT, model_config
 
 

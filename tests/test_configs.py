@@ -13,12 +13,11 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 
-from mmc2v.datasets.moving_events import MovingEvents
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
 from mmc2v.evaluation import find_published
 from mmc2v.models.clip.architecture import clip_preprocessing
 from mmc2v.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from mmc2v.synthetic.moving_events import MovingEvents, MovingShapes
+from mmc2v.synthetic.writing import write_dataset
 
 from .tiny import ROOT, random_video
 
@@ -34,8 +33,8 @@ ANNOTATIONS = {'msrvtt': ['1k-A-9k', '1k-A-7k', 'full'], 'msvd': ['standard'],
 def data(tmp_path_factory):
     """Small data of each kind, under the names that the configs read."""
     root = tmp_path_factory.mktemp('data')
-    write_shapes(root / 'moving_shapes', MovingShapes(num_train=4, num_test_pairs=2))
-    write_shapes(root / 'moving_events', MovingEvents(num_train=2, num_test_pairs=1))
+    write_dataset(root / 'moving_shapes', MovingShapes(num_train=4, num_test_pairs=2))
+    write_dataset(root / 'moving_events', MovingEvents(num_train=2, num_test_pairs=1))
     features = root / 'moving_shapes' / 'features'
     for path in (root / 'moving_shapes').glob('t*/*.mp4'):
         features.mkdir(exist_ok=True)
@@ -291,10 +290,10 @@ def test_images_are_prepared_as_the_weights_want(name, tag):
     config = Config.fromfile(ROOT / f'configs/{name}.py')
     wanted = clip_preprocessing(config.model.backbone.arch, tag)
     assert config.model.pretrained == tag
-    assert list(config.model.data_preprocessor.mean) == wanted.mean
-    assert list(config.model.data_preprocessor.std) == wanted.std
+    assert list(config.model.data_preprocessor.mean) == [255 * value for value in wanted.mean]
+    assert list(config.model.data_preprocessor.std) == [255 * value for value in wanted.std]
     for kind in ('train', 'test'):
         step, = [step for step in config[f'{kind}_dataloader'].dataset.pipeline
                  if 'ResizeCenterCrop' in step.type]
         assert (step.size, step.get('interpolation', 'bicubic'), step.keep_ratio) == (
-            wanted.size, wanted.interpolation, wanted.keep_ratio)
+            wanted.size, wanted.interpolation, wanted.resize_mode == 'shortest')

@@ -1,4 +1,5 @@
 """The examples of the docs run as they stand."""
+import importlib
 import re
 import sys
 
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmc2v.registry import MODELS
+from mmc2v.video.packet_index import _FORMATS as FORMATS
 
 from .tiny import ROOT, batch
 
@@ -94,6 +96,16 @@ def test_joint_model_trains_both_losses(mixing):
     losses = model.loss(inputs, samples)
     sum(value for key, value in losses.items() if 'loss' in key).backward()
     assert not [name for name, value in model.named_parameters() if value.grad is None]
+
+
+def test_the_limits_that_are_named_are_those_of_the_code():
+    page = (ROOT / 'docs' / 'security.md').read_text()
+    limits = re.findall(r'^\| .+ \| ([\d,]+) \| `([\w.]+)\.(\w+)` \|$', page, re.M)
+    assert len(limits) == 4
+    for number, module, name in limits:
+        assert getattr(importlib.import_module(module), name) == int(number.replace(',', '')), name
+    named = re.search(r"by FFmpeg's names: ([\w,\s]+)\.", page)[1]
+    assert named.split() == [f'{name},' for name in FORMATS[:-1]] + [FORMATS[-1]]
 
 
 def test_every_link_of_the_pages_leads_somewhere():

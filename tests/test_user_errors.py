@@ -1,19 +1,24 @@
 """What a user did wrong is one line; faults of the program keep their traceback."""
+import errno
+import os
+import re
+import signal
 import subprocess
 import sys
 
+import command_line
 import pytest
+from launch.training_settings import check_training
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import OPTIMIZERS, init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mmc2v.datasets import VideoDecodeError
-from mmc2v.engine.training_settings import check_training
 from mmc2v.registry import DATASETS, MODELS
 from mmc2v.user_errors import exit_with_message, user_message
 
-from .tiny import ROOT, model_config
+from .tiny import ROOT, full_disk, model_config
 
 
 class Broken(Dataset):
@@ -55,6 +60,41 @@ def test_the_traceback_of_a_loaders_worker_is_taken_off(error):
         assert user_message(caught(lambda: next(batches))) == str(error)
     finally:
         batches._shutdown_workers()  # the garbage collector would wait five seconds
+
+
+class Killed(Dataset):
+    """Kills the loader's worker that reads it."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_of_a_loader_is_one_line():
+    message = user_message(caught(lambda: list(DataLoader(Killed(), num_workers=1))))
+    assert message.startswith('DataLoader worker (pid')
+    assert re.search(r'(killed by signal: Killed|exited unexpectedly)\. .* lower num_', message)
+
+
+def test_a_full_disk_names_what_others_write(tmp_path, monkeypatch, capsys):
+    """MMEngine's log and figures do not name their files."""
+    (tmp_path / 'run').mkdir()
+    logger = MMLogger('full', log_file=str(tmp_path / 'run' / 'run.log'))
+    monkeypatch.setattr(MMLogger, 'get_current_instance', lambda: logger)
+    error = OSError(errno.ENOSPC, 'No space left on device')
+    assert user_message(error) == (f"{error}, in writing the log and figures in "
+                                   f"'{tmp_path / 'run'}'")
+    assert user_message(OSError(errno.EADDRINUSE, 'in use')) == '[Errno 98] in use'
+
+    def fill():
+        logger.error('x' * 400)
+        raise error
+    with full_disk(), pytest.raises(SystemExit, match='^error: .*No space left on device'):
+        command_line.run(fill)
+    assert capsys.readouterr().err.count('\n') <= 1  # the logged line itself
+    logger.handlers[-1].close()
 
 
 def test_mistakes_in_a_config_name_the_nearest():

@@ -1,18 +1,11 @@
-"""Files are old or new and never between, and damage is noticed."""
+"""Files are old or new and never between."""
 import os
 
 import pytest
-import torch
 
-from mmc2v.models.parts import load_pretrained
-from mmc2v.whole_files import open_whole, refuse_damaged, remove_partials, write_whole
+from mmc2v.whole_files import make_whole_folder, open_whole, remove_partials, write_whole
 
-
-def flip(path):
-    """Change one bit in the middle of a file."""
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+from .tiny import full_disk
 
 
 def test_a_file_is_old_or_new_and_never_between(tmp_path, monkeypatch):
@@ -26,6 +19,18 @@ def test_a_file_is_old_or_new_and_never_between(tmp_path, monkeypatch):
     write_whole(path, b'new content')
     assert path.read_bytes() == b'new content'
     assert os.listdir(path.parent) == ['file']
+
+
+def test_a_folder_is_old_or_new_and_never_between(tmp_path):
+    folder = tmp_path / 'set'
+    with make_whole_folder(folder) as made:
+        (made / 'old').touch()
+    with full_disk(), pytest.raises(OSError, match="set'"), make_whole_folder(folder) as made:
+        (made / 'new').write_bytes(bytes(301))
+    assert [path.name for path in tmp_path.rglob('*')] == ['set', 'old']
+    with make_whole_folder(folder) as made:
+        (made / 'new').touch()
+    assert [path.name for path in tmp_path.rglob('*')] == ['set', 'new']
 
 
 def test_two_writers_of_one_file_do_not_mix(tmp_path):
@@ -52,20 +57,3 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_partials(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ['epoch_1.pth', 'mine.partial']
-
-
-@pytest.mark.parametrize('fault', ['a bit', 'cut off'])
-def test_damage_is_noticed_where_torch_does_not(fault, tmp_path):
-    path, layer = tmp_path / 'layer.pth', torch.nn.Linear(50, 50)
-    torch.save(layer.state_dict(), path)
-    refuse_damaged(path)
-    refuse_damaged('https://example.org/layer.pth')  # left to its reader
-    assert load_pretrained(layer, str(path)) == {'weight', 'bias'}
-    if fault == 'a bit':
-        flip(path)
-        assert torch.load(path)['weight'].shape == (50, 50)
-    else:
-        path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"layer\.pth' is damaged: " + (
-            'the checksum of its part' if fault == 'a bit' else 'File is not a zip')):
-        load_pretrained(layer, str(path))

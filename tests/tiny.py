@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmc2v.datasets.shape_videos import write_video
 from mmc2v.registry import MODELS
+from mmc2v.synthetic.writing import write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCH = dict(embed_dim=64, quick_gelu=True,

@@ -52,7 +52,7 @@ def datasets_of(config: Config, loaders: list[str]) -> list[BaseDataset]:
         ValueError: If there is none of ours.
     """
     from mmc2v.datasets import VideoTextDataset
-    from mmc2v.engine.hooks import wrapped_datasets
+    from mmc2v.engine.hooks.epoch_randomness import wrapped_datasets
     from mmc2v.registry import DATASETS
 
     found = []

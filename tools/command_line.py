@@ -4,6 +4,7 @@ Only the standard library is imported here, and tools import the rest after thei
 parsed, so that ``--help`` and mistakes on the command line are answered at once.
 """
 import argparse
+import logging
 import sys
 import warnings
 from collections.abc import Callable
@@ -110,6 +111,7 @@ def run(main: Callable[[], Any]) -> Any:
     """
     # mmcv-lite says so at each import; nothing of ours uses the operator
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+    logging.raiseExceptions = False  # a log that cannot be written is no second error
     try:
         return main()
     except ImportError:  # of the environment, and maybe of what would be imported below

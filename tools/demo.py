@@ -54,8 +54,8 @@ def summary(results: dict[str, dict[str, float]], out: Path) -> list[str]:
     """Return the last lines: tables, the bound, and where things lie."""
     from mmengine.runner import find_latest_checkpoint
 
-    from mmc2v.datasets.moving_shapes import MovingShapes
     from mmc2v.evaluation import format_table
+    from mmc2v.synthetic.moving_events import MovingShapes
 
     lines = ['']
     for name, metrics in results.items():
@@ -78,16 +78,18 @@ def main() -> None:
                         help='folder of checkpoints, logs, pictures and results; default '
                         'work_dirs/demo')
     args = parser.parse_args()
+    from mmc2v.whole_files import to_json, write_whole
+
     missing = [config for config in args.configs if not Path(config).is_file()]
     if missing:
         raise FileNotFoundError(f"the config '{missing[0]}' is not a file")
+
     start = time.time()
     seconds = {'data': run('dataset_converters/make_moving_shapes.py')}
     results = {Path(config).stem: train_and_test(config, args.out, seconds)
                for config in args.configs}
     seconds['total'] = round(time.time() - start, 1)
-    (args.out / 'results.json').write_text(
-        json.dumps(dict(results, seconds=seconds), indent=1) + '\n')
+    write_whole(args.out / 'results.json', to_json(dict(results, seconds=seconds)))
     print('\n'.join(summary(results, args.out)))
 
 

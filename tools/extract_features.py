@@ -62,11 +62,11 @@ def extract(model: nn.Module, loader: DataLoader, files: Mapping[str, Path],
     for batch in tqdm(loader, desc=title, mininterval=1):
         inputs = model.data_preprocessor(batch)['inputs']
         features, mask = model.frame_tokens(inputs['frames'], inputs['frame_mask'])
-        for sample, own, valid in zip(batch['data_samples'], features, mask):
+        for sample, of_video, valid in zip(batch['data_samples'], features, mask):
             if sample.get('undecodable'):
                 undecodable.append(f'{sample.video_id}: {sample.undecodable}')
             else:
-                save_features(files[sample.video_id], own[valid].float().cpu().numpy())
+                save_features(files[sample.video_id], of_video[valid].float().cpu().numpy())
     return undecodable
 
 
@@ -97,13 +97,14 @@ def dataset_of(config: Config, split: str) -> Dataset:
     """Build the videos of a split, each once; damage is borne as training bears it."""
     from mmc2v.registry import DATASETS
 
-    own, test = (config[f'{name}_dataloader'].dataset for name in (split, 'test'))
-    opening = [step for step in own.pipeline if step['type'].endswith('OpenVideo')]
+    settings, test = (config[f'{name}_dataloader'].dataset for name in (split, 'test'))
+    opening = [step for step in settings.pipeline if step['type'].endswith('OpenVideo')]
     pipeline = [*opening, *(step for step in test.pipeline
                             if not (opening and step['type'].endswith('OpenVideo')))]
     return DATASETS.build(dict(
-        test, ann_file=own.ann_file, data_root=own.get('data_root'), data_prefix=own.data_prefix,
-        pipeline=pipeline, group_file=None, kind_file=None, undecodable_as_miss=True))
+        test, ann_file=settings.ann_file, data_root=settings.get('data_root'),
+        data_prefix=settings.data_prefix, pipeline=pipeline, group_file=None, kind_file=None,
+        undecodable_as_miss=True))
 
 
 def main() -> None:
@@ -125,9 +126,10 @@ def main() -> None:
                                      for name in names_of(dataset)])
     undecodable = []
     for split, dataset in datasets.items():
-        own = config[f'{split}_dataloader'].dataset
-        excluded = read_video_entries(str(Path(own.get('data_root') or '') / own.exclude_file)) \
-            if own.get('exclude_file') else {}
+        settings = config[f'{split}_dataloader'].dataset
+        root = Path(settings.get('data_root') or '')
+        excluded = read_video_entries(str(root / settings.exclude_file)) \
+            if settings.get('exclude_file') else {}
         loader = DataLoader(missing(dataset, files, excluded), args.batch_size,
                             num_workers=args.workers, collate_fn=pseudo_collate)
         with torch.inference_mode():

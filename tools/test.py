@@ -12,14 +12,15 @@ measured ones, if the model is the config's and the whole test set of that proto
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Optional
 
 from command_line import positive_int, run, runner_parser
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,8 +47,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_intermixed_args()  # options may stand between config and checkpoint
 
 
-def add_outputs(config: Config, args: argparse.Namespace) -> None:
+def add_outputs(config: Config, args: argparse.Namespace, temporary: str = '') -> Optional[str]:
     """Add what the command line asks for to the evaluator and the hooks.
+
+    Args:
+        config (Config): Changed in place.
+        args (argparse.Namespace): Of the command line.
+        temporary (str): Where embeddings go that are drawn and not kept.
+
+    Returns:
+        str, optional: The file of embeddings to draw; None where nothing is.
 
     Raises:
         ValueError: If the config has no RetrievalMetric that could do it.
@@ -64,40 +73,27 @@ def add_outputs(config: Config, args: argparse.Namespace) -> None:
     metrics = [metric for metric in (evaluator if isinstance(evaluator, (list, tuple))
                                      else [evaluator])
                if metric.type.split('.')[-1] == 'RetrievalMetric']
-    if (options or args.query_bank) and not metrics:
-        raise ValueError(f'--dump, --all-captions, --dual-softmax and --query-bank need '
+    if (options or args.query_bank or args.show_dir) and not metrics:
+        raise ValueError('--dump, --all-captions, --dual-softmax, --query-bank and --show-dir need '
                          f'mmc2v.RetrievalMetric in test_evaluator, which is {evaluator}')
     for metric in metrics:
         metric.update(options)
-    hooks = list(config.get('custom_hooks', []))
     if args.query_bank is not None:
-        hooks.append(dict(type='mmc2v.QueryBankHook', ann_file=args.query_bank,
-                          num_captions=args.query_bank_size))
-    if args.show_dir is not None:
-        hooks.append(dict(type='mmc2v.RetrievalPictureHook', out_dir=args.show_dir))
-    config.custom_hooks = hooks
+        config.custom_hooks = [*config.get('custom_hooks', []), dict(
+            type='mmc2v.QueryBankHook', ann_file=args.query_bank,
+            num_captions=args.query_bank_size)]
+    if args.show_dir is None:
+        return None
+    metrics[0].dump = metrics[0].get('dump') or temporary
+    return metrics[0].dump
 
 
-def main() -> dict[str, float]:
-    """Test as the command line says."""
-    args = parse_args()
-    from mmengine.dist import is_main_process
-
+def load_weights(runner: Runner, args: argparse.Namespace) -> None:
+    """Give the model the weights that are tested."""
     from mmc2v.apis import load_whole, start_from_pretrained, use_bf16_weights
-    from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
-    from mmc2v.engine.run_summary import bare_model, log_summary
-    from mmc2v.evaluation import find_published, format_table
-    from mmc2v.whole_files import write_whole
+    from mmc2v.engine.bare_model import bare_model
 
-    config = load_config(args, ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
-    published = find_published(config)
-    args.checkpoint = args.checkpoint or config.get('load_from')
-    config.load_from, config.resume = None, False  # loaded below, whole or not at all
-    add_outputs(config, args)
-    start_processes(config)
-    runner = build_runner(config, args)
     model = bare_model(runner)
-    log_summary(runner, test=runner.test_loop.dataloader)
     if args.checkpoint is None:
         start_from_pretrained(model)
         runner.logger.info(f"no checkpoint given: evaluating the CLIP weights '{model.pretrained}' "
@@ -108,6 +104,40 @@ def main() -> dict[str, float]:
         load_whole(model, args.checkpoint)
     if args.bf16:
         use_bf16_weights(model)
+
+
+def draw(runner: Runner, dump: str, show_dir: str) -> None:
+    """Draw queries and their best videos, with frames of the data set that was tested."""
+    from visualizations.retrieval_picture import draw_queries
+
+    from mmc2v.evaluation import RetrievalEmbeddings
+
+    path = Path(show_dir, 'retrieval.png')
+    draw_queries(RetrievalEmbeddings.load(dump), runner.test_loop.dataloader.dataset, path)
+    runner.logger.info(f'queries and their best videos are drawn in {path}')
+
+
+def test(args: argparse.Namespace, temporary: str) -> dict[str, float]:
+    """Test as the command line says; ``temporary`` is as in :func:`add_outputs`."""
+    from launch.run_summary import log_summary
+    from launch.runner import build_runner, end_processes, load_config, start_processes
+    from mmengine.dist import is_main_process
+
+    from mmc2v.evaluation import find_published, format_table
+    from mmc2v.whole_files import to_json, write_whole
+
+    config = load_config(args, ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
+    published = find_published(config)
+    args.checkpoint = args.checkpoint or config.get('load_from')
+    config.load_from, config.resume = None, False  # loaded below, whole or not at all
+    dump = add_outputs(config, args, temporary)
+    start_processes(config)
+    runner = build_runner(config, args)
+    log_summary(runner, test=runner.test_loop.dataloader)
+    if dump is not None:
+        from visualizations.retrieval_picture import valid_frames
+        valid_frames(runner.test_loop.dataloader.dataset, 0)  # refused now rather than at the end
+    load_weights(runner, args)
     metrics = runner.test()
     if is_main_process():
         if any(key.endswith('/R1') for key in metrics):  # and no recognizer's accuracy
@@ -116,9 +146,18 @@ def main() -> dict[str, float]:
                 published = None
             print(format_table(metrics, published), flush=True)
         if args.out is not None:
-            write_whole(args.out, f'{json.dumps(metrics, indent=1)}\n'.encode())
+            write_whole(args.out, to_json(metrics))
+        if dump is not None:
+            draw(runner, dump, args.show_dir)
     end_processes(runner)
     return metrics
+
+
+def main() -> dict[str, float]:
+    """Test as the command line says."""
+    args = parse_args()
+    with TemporaryDirectory() as folder:
+        return test(args, str(Path(folder, 'embeddings.npz')))
 
 
 if __name__ == '__main__':

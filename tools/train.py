@@ -73,17 +73,25 @@ def apply_options(config: dict, args: argparse.Namespace) -> None:
 def main() -> None:
     """Train as the command line says."""
     args = parse_args()
-    from mmc2v.engine.hooks import refuse_empty_epoch
-    from mmc2v.engine.launch import build_runner, end_processes, load_config, start_processes
-    from mmc2v.engine.run_summary import log_summary, start_of_training
-    from mmc2v.engine.safety_hooks import complete_hooks
-    from mmc2v.engine.training_settings import check_training
+    from launch.run_summary import log_summary, start_of_training
+    from launch.runner import (
+        build_runner,
+        end_processes,
+        load_config,
+        lock_early,
+        start_processes,
+    )
+    from launch.safety_hooks import complete_hooks
+    from launch.training_settings import check_training
+
+    from mmc2v.engine.hooks.contrastive_batch import refuse_empty_epoch
 
     config = load_config(args, ['model', 'train_dataloader', 'train_cfg', 'optim_wrapper'])
     check_training(config)
     apply_options(config, args)
     added = complete_hooks(config)
     start_processes(config)
+    lock_early(config)
     runner = build_runner(config, args)
     # schedulers counted in iterations would fail on it with a riddle
     refuse_empty_epoch(runner.train_loop.dataloader)

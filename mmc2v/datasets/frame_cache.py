@@ -4,7 +4,6 @@ Motion JPEG in MP4 with the times of the original: it is read like any other vid
 finds the frames that it would find in the original.
 """
 import io
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,11 +15,11 @@ from typing import Any, Optional
 import numpy as np
 from PIL import Image
 
-from mmc2v.annotations import read_json_object
-from mmc2v.whole_files import open_whole, write_whole
+from mmc2v.strict_text import read_json
+from mmc2v.video import BACKENDS, DecodedFrames, VideoDecodeError
+from mmc2v.whole_files import open_whole, to_json, write_whole
 
-from .transforms import BACKENDS, ResizeCenterCrop, SampleGridFrames, VideoDecodeError
-from .transforms.decoded_frames import DecodedFrames
+from .transforms import ResizeCenterCrop, SampleGridFrames
 from .transforms.sampling import choose_grid_frames, grid_size, grid_to_frames
 
 RECORD = 'cache.json'
@@ -127,7 +126,7 @@ def check_cache(folder: Path, transforms: Sequence[Any]) -> bool:
 
 def _read_record(path: Path) -> dict:
     """Read how a cache was made; the first ones knew one way to resize."""
-    record = {'interpolation': 'bicubic', 'keep_ratio': True, **read_json_object(str(path))}
+    record = {'interpolation': 'bicubic', 'keep_ratio': True, **read_json(path)}
     if not isinstance(record.get('candidates'), int):
         raise ValueError(f"'{path}' is not the record of a frame cache: it has no number of "
                          "'candidates'. Give another folder, or make the cache anew")
@@ -150,7 +149,7 @@ def start_cache(folder: Path, settings: CacheSettings) -> None:
     elif any(folder.iterdir()):
         raise ValueError(f"'{folder}' holds files and is no frame cache: give an empty folder")
     else:
-        write_whole(path, f'{json.dumps(asdict(settings), indent=1)}\n'.encode())
+        write_whole(path, to_json(asdict(settings)))
 
 
 def cache_video(source: str, target: str, settings: CacheSettings) -> Optional[str]:

@@ -1,8 +1,6 @@
 """Videos and their captions."""
 import logging
-import random
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
@@ -11,28 +9,14 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmc2v.annotations import check_captions, read_video_entries
-from mmc2v.preparation.report import read_counts
+from mmc2v.annotations import read_annotation, read_video_entries
 from mmc2v.registry import DATASETS
+from mmc2v.video import VideoDecodeError
 
+from .conversion_report import read_counts
 from .frame_cache import check_cache
-from .transforms import VideoDecodeError
-
-
-@contextmanager
-def global_randomness(rng: np.random.Generator) -> Iterator[None]:
-    """Seed the global generators that stock transforms draw from, and restore them afterwards."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed = int(rng.integers(2 ** 32))
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)  # of the CPU alone
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+from .randomness import global_randomness
+from .undecodable import blank_item
 
 
 @DATASETS.register_module()
@@ -110,15 +94,12 @@ class VideoTextDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read and check the annotation; see the class for what is raised."""
-        annotation = read_video_entries(self.ann_file, self.missing_hint)
-        if not annotation:
-            raise ValueError(f"annotation file '{self.ann_file}' holds no video")
+        annotation = read_annotation(self.ann_file, self.missing_hint)
         self._read_report(len(annotation))
         annotation = self._without_excluded(annotation)
         folder = Path(self.data_prefix['video'])
         files = self._files_of(folder, annotation)
-        videos = [dict(video_id=name, filename=str(files[name]),
-                       captions=check_captions(self.ann_file, name, captions))
+        videos = [dict(video_id=name, filename=str(files[name]), captions=captions)
                   for name, captions in annotation.items()]
         self.num_videos = len(videos)
         self.num_captions = sum(len(video['captions']) for video in videos)
@@ -211,14 +192,6 @@ class VideoTextDataset(BaseDataset):
                 raise VideoDecodeError(error.path, f'{error.reason}. In evaluation no video is '
                                        'left out; undecodable_as_miss=True of the data set counts '
                                        'it as not found') from error
-            reason = error.reason or 'undecodable'
-        for step in range(1, len(self)):  # another video lends the shape of its frames
-            other = self.get_data_info((idx + step) % len(self))
-            try:
-                item = self.pipeline(dict(info, filename=other['filename'], undecodable=reason))
-            except VideoDecodeError:
-                continue
-            item['inputs']['frames'].zero_()
-            item['data_samples'].set_metainfo(dict(filename=info['filename']))
-            return item
-        raise VideoDecodeError(info['filename'], f'{reason}; nor can any other video of the set')
+            others = (self.get_data_info((idx + step) % len(self))['filename']
+                      for step in range(1, len(self)))
+            return blank_item(self.pipeline, info, error.reason or 'undecodable', others)

@@ -1,18 +1,20 @@
-"""Hooks, optimizer parts and what the scripts share."""
-from .best_and_last import BestAndLastHook
-from .checkpoints import AtomicCheckpointHook
-from .evaluation_progress import EvaluationProgressHook
+"""Hooks and optimizer parts."""
+from .checkpoint.atomic_checkpoint import AtomicCheckpointHook
 from .gradient_cache import GradientCacheIterTrainLoop, GradientCacheTrainLoop
-from .hooks import ContrastiveBatchHook, EpochRandomnessHook, UndecodableVideosHook
-from .loader_share import LoaderShareHook
+from .hooks.best_and_last import BestAndLastHook
+from .hooks.contrastive_batch import ContrastiveBatchHook
+from .hooks.epoch_randomness import EpochRandomnessHook
+from .hooks.evaluation_progress import EvaluationProgressHook
+from .hooks.loader_share import LoaderShareHook
+from .hooks.query_bank import QueryBankHook
+from .hooks.retrieval_picture import RetrievalPictureHook
+from .hooks.split_overlap import SplitOverlapHook
+from .hooks.undecodable_videos import UndecodableVideosHook
 from .optim_wrapper import (
     AutocastOptimWrapper,
     Float16OptimWrapper,
     RetrievalOptimWrapperConstructor,
 )
-from .query_bank import QueryBankHook
-from .retrieval_picture import RetrievalPictureHook
-from .split_overlap import SplitOverlapHook
 from .warmup_cosine import WarmupCosineLR
 
 __all__ = [

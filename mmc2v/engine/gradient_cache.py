@@ -61,10 +61,10 @@ def cached_step(model: nn.Module, optim_wrapper: OptimWrapper, data_batch: dict,
     at_text, at_video, *at_parameters = torch.autograd.grad(
         loss, [text, video, *parameters], allow_unused=True)
     # Of parameters that the loss reads itself, logit_scale, this is the whole gradient.
-    own = [(parameter * gradient).sum() for parameter, gradient in zip(parameters, at_parameters)
-           if gradient is not None]
-    if own:
-        optim_wrapper.backward(sum(own))
+    read_by_loss = [(parameter * gradient).sum() for parameter, gradient in
+                    zip(parameters, at_parameters) if gradient is not None]
+    if read_by_loss:
+        optim_wrapper.backward(sum(read_by_loss))
     start = 0
     for chunk, state in zip(chunks, states):
         _restore_random_state(state)  # dropout and augmentation are those of the first pass
@@ -140,9 +140,9 @@ def _check(runner: Runner, chunk_size: int) -> None:
             raise ValueError('gradient caching works with one process or '
                              f'MMDistributedDataParallel, not with {type(model).__name__}')
         model = model.module
-    lacking = [name for name in ('embed_video', 'embed_text', 'head') if not hasattr(model, name)]
-    if lacking:
-        raise ValueError(f'gradient caching needs a model with {lacking}, such as '
+    missing = [name for name in ('embed_video', 'embed_text', 'head') if not hasattr(model, name)]
+    if missing:
+        raise ValueError(f'gradient caching needs a model with {missing}, such as '
                          f'mmc2v.CLIP2Video; got {type(model).__name__}')
     if not isinstance(optim_wrapper, OptimWrapper):
         raise ValueError('gradient caching works with one OptimWrapper, got '
@@ -160,9 +160,12 @@ def _check(runner: Runner, chunk_size: int) -> None:
 class _CachedIteration:
     """What both loops have in common."""
 
-    chunk_size: int
     runner: Runner
     _iter: int
+
+    def __init__(self, *args: Any, chunk_size: int = 16, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.chunk_size = chunk_size
 
     def run(self) -> nn.Module:
         """Train."""
@@ -188,10 +191,6 @@ class GradientCacheTrainLoop(_CachedIteration, EpochBasedTrainLoop):
         **kwargs: Likewise.
     """
 
-    def __init__(self, *args: Any, chunk_size: int = 16, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.chunk_size = chunk_size
-
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Train on one batch."""
         self._train_on(idx, data_batch)
@@ -206,10 +205,6 @@ class GradientCacheIterTrainLoop(_CachedIteration, IterBasedTrainLoop):
         chunk_size (int): Items of a rank's batch that are held at a time. Defaults to 16.
         **kwargs: Likewise.
     """
-
-    def __init__(self, *args: Any, chunk_size: int = 16, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.chunk_size = chunk_size
 
     def run_iter(self, data_batch: dict) -> None:
         """Train on one batch."""

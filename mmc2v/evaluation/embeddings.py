@@ -8,7 +8,8 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mmc2v.annotations import match_names, parse_json
+from mmc2v.annotations import match_names
+from mmc2v.strict_text import parse_json
 from mmc2v.whole_files import open_whole
 
 FORMAT = 1
@@ -18,6 +19,7 @@ _LAYOUT = {'video': ('f', 'MD'), 'video_ids': ('U', 'M'), 'undecodable': ('b', '
            'text': ('f', 'ND'), 'captions': ('U', 'N'), 'owner': ('iu', 'N'),
            'logit_scale': ('f', ''), 'info': ('U', ''), 'group': ('U', 'M'), 'kind': ('U', 'M'),
            'query_bank': ('f', 'QD')}
+MAX_SCORES = 10 ** 11  # of a dump, videos times captions: more would be ranked for days
 _OPTIONAL = ('group', 'kind', 'query_bank')
 
 
@@ -103,8 +105,8 @@ class RetrievalEmbeddings:
         match = match_names(self.video_ids.tolist(), annotation)
         wanted = {name: set(annotation[other]) for name, other in match.items()}
         chosen = np.flatnonzero([name in wanted for name in self.video_ids])
-        kept = np.flatnonzero([caption in wanted.get(self.video_ids[own], ()) for own, caption in
-                               zip(self.owner, self.captions.tolist())])
+        kept = np.flatnonzero([caption in wanted.get(video_id, ()) for video_id, caption in
+                               zip(self.video_ids[self.owner], self.captions.tolist())])
         bare = np.setdiff1d(chosen, self.owner[kept])
         if len(bare) or not len(chosen):
             raise ValueError(
@@ -159,6 +161,9 @@ def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
             if length == 0 or lengths.setdefault(side, length) != length:
                 raise ValueError(f"'{name}' has the shape {array.shape}, which does not fit "
                                  f'{lengths}, the lengths of M videos, N captions, D width')
+    if lengths['M'] * lengths['N'] > MAX_SCORES:
+        raise ValueError(f"{lengths['M']} videos and {lengths['N']} captions have more than "
+                         f'{MAX_SCORES:.0e} scores')
     if not np.array_equal(np.unique(arrays['owner']), np.arange(lengths['M'])):
         raise ValueError(f"'owner' must give each of the {lengths['M']} videos a caption, and "
                          'name no other')
@@ -171,7 +176,8 @@ def _check_info(info: Any, arrays: Mapping[str, np.ndarray]) -> None:
     if not isinstance(info, dict) or info.get('format') != FORMAT:
         raise ValueError(f"its 'info' is not that of version {FORMAT}")
     counts = [info.get(name) for name in ('listed_videos', 'missing_videos')]
-    if counts != [None, None] and not all(type(count) is int for count in counts):
+    if counts != [None, None] and not (all(type(count) is int for count in counts)
+                                       and 0 <= counts[1] < counts[0] < 2 ** 63):
         raise ValueError(f"its 'info' has {counts} listed and missing videos")
     for option, kind, array in (('group_name', str, 'group'), ('by_kind', bool, 'kind')):
         value = info.get(option)

@@ -1,4 +1,6 @@
 """The figures of the field from embeddings, each under a name that says what it is."""
+from typing import Optional
+
 import numpy as np
 
 from . import post_processing
@@ -36,10 +38,9 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
     """
     refuse_not_finite('video', embeddings.video, embeddings.video_ids)
     refuse_not_finite('caption', embeddings.text, embeddings.captions)
-    own = np.arange(len(embeddings.video))
-    ranks = _rank(embeddings, embeddings.owner, own, caption_ranks=all_captions)
+    ranks = _rank(embeddings, caption_ranks=all_captions)
     if dual_softmax:
-        ranks.update(_dual_softmax_ranks(embeddings, own))
+        ranks.update(_dual_softmax_ranks(embeddings))
     if query_bank:
         if embeddings.query_bank is None:
             raise ValueError('QB-Norm needs a query bank of training captions; there is none in '
@@ -52,7 +53,7 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
                              'bank is of another model')
         rescore = post_processing.querybank_norm(embeddings.text, embeddings.video,
                                                  embeddings.query_bank)
-        ranks['t2v_qbnorm'] = _rank(embeddings, embeddings.owner, own, rescore=rescore)['t2v']
+        ranks['t2v_qbnorm'] = _rank(embeddings, rescore=rescore)['t2v']
     metrics: dict[str, float] = {}
     for name, values in ranks.items():
         metrics.update(_figures(name, values))
@@ -63,7 +64,7 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
             raise ValueError('by_kind=True needs a data set with kind_file')
         for kind in dict.fromkeys(sorted(embeddings.kind.tolist())):
             metrics.update(_kind_figures(embeddings.of_kind(kind), kind, group_name))
-    metrics.update(videos=len(own), captions=len(embeddings.text),
+    metrics.update(videos=len(embeddings.video), captions=len(embeddings.text),
                    undecodable=int(embeddings.undecodable.sum()))
     if embeddings.info.get('listed_videos') is not None:
         metrics.update(listed_videos=embeddings.info['listed_videos'],
@@ -71,25 +72,26 @@ def retrieval_metrics(embeddings: RetrievalEmbeddings, *, all_captions: bool = F
     return metrics
 
 
-def _rank(embeddings: RetrievalEmbeddings, text_group: np.ndarray, video_group: np.ndarray,
+def _rank(embeddings: RetrievalEmbeddings, group: Optional[np.ndarray] = None,
           **kwargs) -> dict[str, Ranks]:
-    return retrieval_ranks(embeddings.text, embeddings.video, text_group, video_group,
+    """Rank where every video of the same of (M,) groups counts as right; by default it alone."""
+    group = np.arange(len(embeddings.video)) if group is None else group
+    return retrieval_ranks(embeddings.text, embeddings.video, group[embeddings.owner], group,
                            undecodable=embeddings.undecodable, **kwargs)
 
 
 def _group_figures(embeddings: RetrievalEmbeddings, name: str) -> dict[str, float]:
-    """Return R@1 of both directions where every video of the own group counts as right."""
+    """Return R@1 of both directions where every video of the same group counts as right."""
     if embeddings.group is None:
         raise ValueError(f"group_name='{name}' needs a data set with group_file")
     group = np.unique(embeddings.group, return_inverse=True)[1].reshape(-1)
     return {f'{direction}/{name}_R1': summarize(values.lost)['R1'] for direction, values in
-            _rank(embeddings, group[embeddings.owner], group).items()}
+            _rank(embeddings, group).items()}
 
 
 def _kind_figures(embeddings: RetrievalEmbeddings, kind: str, group_name: str) -> dict[str, float]:
-    own = np.arange(len(embeddings.video))
     figures = {}
-    for direction, ranks in _rank(embeddings, embeddings.owner, own).items():
+    for direction, ranks in _rank(embeddings).items():
         figures[f'{direction}/{kind}_R1'] = summarize(ranks.lost)['R1']
         if (ranks.lost != ranks.won).any():
             figures[f'{direction}_ties_won/{kind}_R1'] = summarize(ranks.won)['R1']
@@ -98,7 +100,7 @@ def _kind_figures(embeddings: RetrievalEmbeddings, kind: str, group_name: str) -
     return figures
 
 
-def _dual_softmax_ranks(embeddings: RetrievalEmbeddings, own: np.ndarray) -> dict[str, Ranks]:
+def _dual_softmax_ranks(embeddings: RetrievalEmbeddings) -> dict[str, Ranks]:
     # an undecodable video is nobody's competitor and no query; where all are, every rank is the
     # last, whatever they score
     decodable = ~embeddings.undecodable
@@ -108,7 +110,7 @@ def _dual_softmax_ranks(embeddings: RetrievalEmbeddings, own: np.ndarray) -> dic
         among = embeddings.video if over == 'captions' else video
         rescore = post_processing.dual_softmax(embeddings.text, among, over,
                                                embeddings.logit_scale)
-        result[f'{name}_dsl'] = _rank(embeddings, embeddings.owner, own, rescore=rescore)[name]
+        result[f'{name}_dsl'] = _rank(embeddings, rescore=rescore)[name]
     return result
 
 

@@ -47,7 +47,7 @@ def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[in
         undecodable (np.ndarray, optional): (M,) bool; such videos are never found and find
             nothing: their rank is the last. Defaults to none.
         rescore (Callable, optional): Turns scores into what is ranked. Defaults to nothing.
-        caption_ranks (bool): Also rank the best own caption among all captions of other groups,
+        caption_ranks (bool): Also rank a video's best caption among all captions of other groups,
             the field's other convention for video to text. Defaults to False.
         block_bytes (int): Memory for a block of scores; a block holds whole groups. Defaults to
             8 MiB.
@@ -65,7 +65,7 @@ def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[in
     order = np.argsort(text_group, kind='stable')
     score = _Scores(text, video, order, hidden, rescore)
     text_group = text_group[order]
-    own = _OwnPairs(score, text_group, video_group)
+    positives = _PositivePairs(score, text_group, video_group)
     t2v, v2t, among_captions = (np.zeros((2, count), dtype=np.int64)
                                 for count in (len(text), len(video), len(video)))
     # Counting what is ahead needs no sorting, and one block of scores serves both directions:
@@ -73,17 +73,18 @@ def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[in
     blocks = _blocks(text_group, len(video) * text.itemsize, block_bytes)
     for start, stop in progress(blocks, 'ranking', 'block'):
         block = score.block(start, stop)
-        own.take_out(block, start)
-        own.level_equal_videos(block, start)
-        t2v[:, start:stop] = _count_ahead(block, own.best_of_text[start:stop, None], axis=1)
-        own.level_equal_texts(block, start)
+        positives.take_out(block, start)
+        positives.level_equal_videos(block, start)
+        t2v[:, start:stop] = _count_ahead(block, positives.best_of_text[start:stop, None],
+                                           axis=1)
+        positives.level_equal_texts(block, start)
         if caption_ranks:
-            among_captions += _count_ahead(block, own.best_of_video, axis=0)
+            among_captions += _count_ahead(block, positives.best_of_video, axis=0)
         best_of_group = _group_maxima(block, text_group[start:stop])
-        v2t += _count_ahead(best_of_group, own.best_of_video, axis=0)
+        v2t += _count_ahead(best_of_group, positives.best_of_video, axis=0)
 
     num_groups = len(np.unique(text_group))
-    t2v[:, own.best_of_text == -np.inf] = len(video) - 1
+    t2v[:, positives.best_of_text == -np.inf] = len(video) - 1
     for counts, last in ((v2t, num_groups - 1), (among_captions, len(text) - 1)):
         counts[:, hidden] = last
     result = {'t2v': Ranks(*_unsort(t2v + 1, order)), 'v2t': Ranks(*(v2t + 1))}
@@ -128,7 +129,7 @@ class _Scores:
         return scores
 
 
-class _OwnPairs:
+class _PositivePairs:
     """Pairs of one group: they set the bar, and do not count against each other.
 
     Args:
@@ -143,7 +144,7 @@ class _OwnPairs:
 
     def __init__(self, score: _Scores, text_group: np.ndarray, video_group: np.ndarray) -> None:
         self._text_group, self._video_group, self._order = text_group, video_group, score.order
-        self._rows, self._columns = rows, columns = _own_pairs(text_group, video_group)
+        self._rows, self._columns = rows, columns = _positive_pairs(text_group, video_group)
         scores = score.pairs(rows, columns)
         self.best_of_text, self.best_of_video = (
             np.full(len(groups), -np.inf, dtype=scores.dtype)
@@ -156,9 +157,9 @@ class _OwnPairs:
                                         scores == self.best_of_video[columns])
 
     def take_out(self, block: np.ndarray, start: int) -> None:
-        """Set own pairs to -inf, in a block of captions from ``start`` on."""
-        own = slice(*np.searchsorted(self._rows, (start, start + len(block))))
-        block[self._rows[own] - start, self._columns[own]] = -np.inf
+        """Set positive pairs to -inf, in a block of captions from ``start`` on."""
+        pairs = slice(*np.searchsorted(self._rows, (start, start + len(block))))
+        block[self._rows[pairs] - start, self._columns[pairs]] = -np.inf
 
     def level_equal_videos(self, block: np.ndarray, start: int) -> None:
         """Let videos that equal a caption's best one score as that, whatever the rounding."""
@@ -179,7 +180,7 @@ class _OwnPairs:
 
 
 def _count_ahead(scores: np.ndarray, best: np.ndarray, axis: int) -> np.ndarray:
-    """Return (2, Q): how many scores are at least the best own one, and how many are above it."""
+    """Return (2, Q): how many scores are at least the best of the positives, and how many above."""
     return np.stack([np.count_nonzero(scores >= best, axis=axis),
                      np.count_nonzero(scores > best, axis=axis)])
 
@@ -225,7 +226,8 @@ def _check(text: np.ndarray, video: np.ndarray, text_group: np.ndarray,
         raise ValueError(f'groups {alone[:5].tolist()} lack a video or a caption')
 
 
-def _own_pairs(text_group: np.ndarray, video_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _positive_pairs(text_group: np.ndarray,
+                    video_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of all (caption, video) of one group, by ascending caption."""
     by_group = np.argsort(video_group, kind='stable')
     first, last = (np.searchsorted(video_group[by_group], text_group, side)

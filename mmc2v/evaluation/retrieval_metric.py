@@ -34,10 +34,6 @@ class RetrievalMetric(BaseMetric):
         collect_device (str): 'gpu' gathers by the process group, whatever its device; 'cpu' is
             MMEngine's shared folder, which all nodes would have to see. Defaults to 'gpu'.
         prefix (str, optional): Put before the keys.
-
-    Attributes:
-        query_bank (np.ndarray, optional): (Q, D) embeddings of training captions; where
-            :class:`~mmc2v.engine.QueryBankHook` has set it, T2V is also reported with QB-Norm.
     """
 
     default_prefix = ''  # keys begin with the direction; None would make MMEngine warn
@@ -53,8 +49,15 @@ class RetrievalMetric(BaseMetric):
                             all_captions=all_captions, dual_softmax=dual_softmax)
         self.dump = dump
         self.dump_info = dump_info or {}
-        self.query_bank: Optional[np.ndarray] = None
-        self._logit_scale: Optional[float] = None
+        self._query_bank: Optional[np.ndarray] = None
+
+    def set_query_bank(self, query_bank: np.ndarray) -> None:
+        """Also report T2V with QB-Norm from now on; :class:`~mmc2v.engine.QueryBankHook` asks so.
+
+        Args:
+            query_bank (np.ndarray): (Q, D) float32 unit vectors of training captions.
+        """
+        self._query_bank = query_bank
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep embeddings of one batch.
@@ -63,8 +66,6 @@ class RetrievalMetric(BaseMetric):
             data_batch (dict): What the loader gave; its tokens tell which captions are equal.
             data_samples (Sequence[dict]): Data samples with embeddings.
         """
-        if self._logit_scale is None and 'logit_scale' in data_samples[0]:
-            self._logit_scale = float(data_samples[0]['logit_scale'])
         for sample, tokens in zip(data_samples, data_batch['inputs']['tokens']):
             text = sample['text_embeddings'].detach().float().cpu().numpy()
             self.results.append(dict(
@@ -72,8 +73,8 @@ class RetrievalMetric(BaseMetric):
                 tokens=[row.tobytes() for row in tokens.cpu().numpy()],
                 captions=list(sample.get('captions') or [''] * len(text)),
                 video_id=str(sample.get('video_id')), group=sample.get('group'),
-                kind=sample.get('kind'),
-                undecodable=sample.get('undecodable')))
+                kind=sample.get('kind'), undecodable=sample.get('undecodable'),
+                logit_scale=float(sample.get('logit_scale', 100.0))))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Rank everything that was collected.
@@ -88,16 +89,15 @@ class RetrievalMetric(BaseMetric):
             ValueError: If an embedding is NaN, or groups or kinds are asked for and missing.
         """
         embeddings = self._assemble(results)
-        self._logit_scale = None  # the next evaluation's is another
         if self.dump is not None:
             embeddings.save(self.dump)
             print_log(f'{len(embeddings.video)} video and {len(embeddings.text)} caption '
-                      f'embeddings are in {self.dump}', logger='current')
+                      f'embeddings were written to {self.dump}', logger='current')
         for result in results:
             if result['undecodable']:
                 print_log(f"{result['video_id']} counts as not found: {result['undecodable']}",
                           logger='current', level=logging.WARNING)
-        return retrieval_metrics(embeddings, query_bank=self.query_bank is not None,
+        return retrieval_metrics(embeddings, query_bank=self._query_bank is not None,
                                  **self.options)
 
     def _assemble(self, results: list[dict]) -> RetrievalEmbeddings:
@@ -116,8 +116,8 @@ class RetrievalMetric(BaseMetric):
             captions=np.array([caption for result in results for caption in result['captions']]),
             owner=np.repeat(np.arange(len(results)), [len(result['text']) for result in results]),
             group=None if None in groups else np.array(groups),
-            kind=None if None in kinds else np.array(kinds), query_bank=self.query_bank,
-            logit_scale=self._logit_scale or 100.0,
+            kind=None if None in kinds else np.array(kinds), query_bank=self._query_bank,
+            logit_scale=results[0]['logit_scale'],
             info={**{key: meta[key] for key in kept if key in meta},
                   **{key: self.options[key] for key in ('group_name', 'by_kind')},
                   **self.dump_info})

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from mmc2v.registry import MODELS
 
+from .text_chunks import caption_lengths
+
 
 @MODELS.register_module()
 class RetrievalDataPreprocessor(BaseDataPreprocessor):
@@ -67,5 +69,4 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
 
     def _trim(self, tokens: Tensor) -> Tensor:
         """Cut columns in which every caption has ended."""
-        used = (tokens != self.pad_token).any(dim=0).nonzero()
-        return tokens[:, :int(used.max()) + 1] if len(used) else tokens
+        return tokens[:, :int(caption_lengths(tokens, self.pad_token).max()) or None]

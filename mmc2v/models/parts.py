@@ -36,17 +36,17 @@ def load_pretrained(module: nn.Module, checkpoint: str, prefix: str = '',
     state = content.get('state_dict', content)
     state = {key.removeprefix(prefix): value for key, value in state.items()
              if key.startswith(prefix)}
-    own = module.state_dict()
+    wanted = module.state_dict()
     fitting = {key: value for key, value in state.items()
-               if key in own and own[key].shape == value.shape}
+               if key in wanted and wanted[key].shape == value.shape}
     if not fitting:
         raise ValueError(
             f"nothing of '{checkpoint}' fits {type(module).__name__}: below prefix='{prefix}' it "
-            f'has {list(state)[:3]}, wanted are {list(own)[:3]}. In a recognizer the prefix is '
+            f'has {list(state)[:3]}, wanted are {list(wanted)[:3]}. In a recognizer the prefix is '
             "'backbone.'")
-    missing = [key for key in own if key not in fitting and 'num_batches_tracked' not in key]
+    missing = [key for key in wanted if key not in fitting and 'num_batches_tracked' not in key]
     if missing:
-        print_log(f"{len(missing)} of {len(own)} weights of {type(module).__name__} are not in "
+        print_log(f"{len(missing)} of {len(wanted)} weights of {type(module).__name__} are not in "
                   f"'{checkpoint}' or have another shape there, and stay random: {missing}",
                   logger='current', level=logging.WARNING)
     module.load_state_dict(fitting, strict=False)

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmc2v.datasets import FeatureTextDataset, LoadFeatures, VideoDecodeError
 from mmc2v.datasets.feature_text_dataset import feature_files, save_features
+from mmc2v.datasets.transforms.features import MAX_CHANNELS
 from mmc2v.registry import MODELS
 
 from ..tiny import ROOT, full_disk, model_config, random_video, run_config, write_dataset
@@ -83,6 +84,8 @@ def test_damaged_headers_are_named(damage, tmp_path):
 @pytest.mark.parametrize(('content', 'message'), [
     (np.zeros(4), r'float64 of shape \(4,\), expected floats of \(frames, channels\)'),
     (np.zeros((0, 4)), r'shape \(0, 4\)'),
+    (np.zeros((4, 0)), r'shape \(4, 0\)'),
+    (np.zeros((1, MAX_CHANNELS + 1), np.float16), '65537 channels, more than the 65536'),
     (np.zeros((2, 4), np.int64), 'int64'),
     (np.array([[1.0, np.nan]]), 'NaN'),
     (np.array([[{}]]), 'not an .npy file of numbers')])
@@ -222,6 +225,10 @@ def test_pickles_that_run_code_are_refused(tmp_path):
     (tmp_path / 'c.pkl').write_bytes(pickle.dumps(Archived()))
     with pytest.raises(ValueError, match=r'c\.pkl.*a tensor in it is an archive'):
         converter()['read'](tmp_path / 'c.pkl', 'TC')
+    made = (b'\x80\x02cnumpy\nndarray\n(J' + (10 ** 8).to_bytes(4, 'little') + b'K\x01\x86tR.')
+    (tmp_path / 'd.pkl').write_bytes(made)
+    with pytest.raises(ValueError, match=r'd\.pkl.*names 100000000 numbers and does not hold'):
+        converter()['read'](tmp_path / 'd.pkl', 'TC')
     (tmp_path / 'b.pkl').write_bytes(pickle.dumps(np.zeros((2, 3, 4), np.float32)))
     with pytest.raises(ValueError, match=r'\(2, 3, 4\), expected two sides'):
         converter()['read'](tmp_path / 'b.pkl', 'TC')

@@ -19,7 +19,7 @@ from mmc2v.registry import DATASETS
 
 from ..processes import run_script
 from ..tiny import ROOT, dataset_config, full_disk, pipeline, run_config, write_dataset
-from .made_videos import write
+from ..video.made_videos import write
 
 SETTINGS = CacheSettings(64, 4, 2, 5.0, None, candidates=9)
 

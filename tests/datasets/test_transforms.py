@@ -15,7 +15,7 @@ from mmc2v.datasets.transforms import (
 )
 
 from ..tiny import random_video
-from .made_videos import write
+from ..video.made_videos import write
 
 
 def test_decoding_returns_the_written_frames(tmp_path):
@@ -92,7 +92,7 @@ def test_decode_error_survives_a_worker():
 
 def test_avi_without_timestamps_has_a_constant_rate(tmp_path):
     """Packed B-frames carry none, and decord then returns garbage."""
-    from mmc2v.datasets.transforms import decoding
+    from mmc2v.video import BACKENDS
 
     class Reader:
         def get_frame_timestamp(self, indices):
@@ -107,7 +107,7 @@ def test_avi_without_timestamps_has_a_constant_rate(tmp_path):
     import decord
     original, decord.VideoReader = decord.VideoReader, lambda *args, **kwargs: Reader()
     try:
-        reader = decoding.BACKENDS['decord'](write(tmp_path / 'x.avi', num_frames=4))
+        reader = BACKENDS['decord'](write(tmp_path / 'x.avi', num_frames=4))
     finally:
         decord.VideoReader = original
     np.testing.assert_allclose(reader.times, [0, 0.04, 0.08, 0.12])

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmc2v.datasets import VideoDecodeError, VideoTextDataset
-from mmc2v.datasets.video_text_dataset import global_randomness
+from mmc2v.datasets.randomness import global_randomness
 from mmc2v.registry import DATASETS
 
 from ..tiny import dataset_config, pipeline, random_video, write_dataset
@@ -40,14 +40,14 @@ def test_training_has_an_item_a_caption(folder):
 
 
 def test_evaluation_has_an_item_a_video_and_decodes_it_once(folder, monkeypatch):
-    from mmc2v.datasets.transforms import decoding
+    from mmc2v.video import BACKENDS
     opened = []
 
-    class Counting(decoding.PyAVReader):
+    class Counting(BACKENDS['pyav']):
         def __init__(self, path, max_filled):
             opened.append(path)
             super().__init__(path, max_filled)
-    monkeypatch.setitem(decoding.BACKENDS, 'pyav', Counting)
+    monkeypatch.setitem(BACKENDS, 'pyav', Counting)
     dataset = DATASETS.build(dataset_config(folder, test_mode=True))
     items = [dataset[i] for i in range(len(dataset))]
     assert len(items) == 6
@@ -75,11 +75,11 @@ def test_uniform_sample_of_mmaction2_serves(folder):
     ({}, 'holds no video'),
     ({'0.mp4': []}, "video '0.mp4': there is no caption"),
     ({'0.mp4': 'a string'}, "video '0.mp4': captions must be a list"),
-    ({'0.mp4': ['good', '  ']}, "video '0.mp4': caption 1 is empty"),
-    ({'0.mp4': ['good'], '1.mp4': [7]}, "video '1.mp4': caption 0 is 7, not a string"),
+    ({'0.mp4': ['good', '  ']}, "video '0.mp4', caption 1: the caption is empty"),
+    ({'0.mp4': ['good'], '1.mp4': [7]}, "video '1.mp4', caption 0: expected a caption, found 7"),
     ('{"0.mp4": ["a"], "1.mp4": ["b"], "0.mp4": ["c"]}', r"the key '0.mp4' appears twice"),
     ('{"0.mp4": ["a"', r'row 1, column 15: not JSON'),
-    ('["0.mp4"]', 'must hold an object'),
+    ('["0.mp4"]', 'expected an object, found a list'),
     ({'0.mp4': ['a'], '../videos/0.mp4': ['b']}, "annotation.json.*'../videos/0.mp4' is outside"),
     ({'0.mp4': ['a'], './0.mp4': ['b']}, "'0.mp4' and './0.mp4' are one video"),
     ({'x' * 5000: ['a']}, 'annotation.json.*of 5000 characters'),
@@ -122,6 +122,8 @@ def test_names_are_of_the_folder_whatever_their_form(folder, tmp_path):
     {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': 7}},
     {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': {
         'videos': 1, 'listed_videos': '1', 'missing': []}}},
+    {'data_set': 'a', 'protocol': 'b', 'splits': {'annotation': {
+        'videos': 1, 'listed_videos': 0, 'missing': []}}},
     {'splits': {'annotation': {'videos': 1}}}], ids=str)
 def test_a_report_of_something_else_is_passed_over(folder, tmp_path, monkeypatch, report):
     (tmp_path / 'report.json').write_text(json.dumps(report))

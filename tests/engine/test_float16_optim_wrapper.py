@@ -3,12 +3,12 @@ from functools import partial
 
 import pytest
 import torch
+from launch.training_settings import check_training
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
 
 from mmc2v.engine import AutocastOptimWrapper, Float16OptimWrapper
 from mmc2v.engine.gradient_cache import cached_step
-from mmc2v.engine.training_settings import check_training
 
 from ..tiny import ROOT, batch, build_model
 

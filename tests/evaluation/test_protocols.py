@@ -139,6 +139,9 @@ def test_what_is_no_dump_is_refused(tmp_path):
     (dict(info=np.array('[' * 200000)), 'nested too deeply'),
     (dict(info=np.array('{"format": 2}')), "'info' is not that of version 1"),
     (dict(info=np.array('{"format": 1, "listed_videos": "9"}')), 'listed and missing'),
+    (dict(info=np.array('{"format": 1, "listed_videos": 3, "missing_videos": 3}')), 'and missing'),
+    (dict(info=np.array(f'{{"format": 1, "listed_videos": {10 ** 400}, "missing_videos": 1}}')),
+     'and missing'),
     (dict(info=np.array('{"format": 1, "by_kind": true}')), "needs the array 'kind'"),
 ], ids=str)
 def test_arrays_that_do_not_fit_are_named(changes, message, tmp_path):
@@ -172,6 +175,14 @@ def test_damaged_archives_are_named(damage, message, tmp_path):
     with pytest.raises(ValueError, match=rf"dump\.npz' is not a dump of.*({message})") as error:
         RetrievalEmbeddings.load(path)
     assert '\n' not in str(error.value)
+
+
+def test_a_dump_that_would_be_ranked_for_days_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / 'dump.npz'
+    embeddings().save(path)
+    monkeypatch.setattr('mmc2v.evaluation.embeddings.MAX_SCORES', 17 * len(embeddings().owner) - 1)
+    with pytest.raises(ValueError, match=r'17 videos and \d+ captions have more than .* scores'):
+        RetrievalEmbeddings.load(path)
 
 
 def test_a_full_disk_leaves_the_old_dump_and_nothing_else(tmp_path):

@@ -5,11 +5,11 @@ import gc
 import pytest
 import torch
 import torch.distributed as dist
+from launch.runner import leave_process_group
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
 from mmc2v.engine import gradient_cache
-from mmc2v.engine.launch import leave_process_group
 from mmc2v.registry import MODELS
 
 from ..processes import run_ranks

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from mmc2v.datasets.moving_events import KINDS, MovingEvents
+from mmc2v.synthetic.events import KINDS
+from mmc2v.synthetic.moving_events import MovingEvents
 
-from ..tiny import ROOT
+from ..tiny import ROOT, full_disk
 
 TOOLS = ROOT / 'tools' / 'analysis_tools'
 
@@ -117,6 +118,18 @@ def test_report_has_means_spreads_and_bounds(tool, tmp_path):
         ablation_report.write_report(results, tmp_path / 'other.md', datetime.date(2026, 1, 1))
 
 
+def test_a_page_is_old_or_new_where_the_disk_is_full(tool, tmp_path, monkeypatch):
+    import ablation_picture
+    import ablation_report
+    monkeypatch.setattr(ablation_picture, 'picture', lambda bars, path: None)
+    page = tmp_path / 'ablation.md'
+    page.write_text('Before.\n<!-- results -->\nold\n<!-- end of results -->\nAfter.\n')
+    with full_disk(), pytest.raises(OSError, match=r'ablation\.md'):
+        ablation_report.write_report({('mean', 0): figures(40, 80)}, page,
+                                     datetime.date(2026, 11, 21))
+    assert page.read_text() == 'Before.\n<!-- results -->\nold\n<!-- end of results -->\nAfter.\n'
+
+
 def test_error_bars_lie_within_the_axes(tool, tmp_path, monkeypatch):
     import ablation_picture
     import ablation_report
@@ -125,7 +138,7 @@ def test_error_bars_lie_within_the_axes(tool, tmp_path, monkeypatch):
     plt = ablation_picture.plt
     monkeypatch.setattr(plt, 'close', lambda figure: None)
     bars = ablation_report.bars_of(results)
-    assert [own.label for own in bars] == ['mean pooling', 'TDB + TAB, K = 5 (CLIP2Video)']
+    assert [variant.label for variant in bars] == ['mean pooling', 'TDB + TAB, K = 5 (CLIP2Video)']
     assert bars[1].found[:, 0] == pytest.approx([60, 56.57], abs=0.01)
     ablation_picture.picture(bars, tmp_path / 'a.png')
     figure = plt.gcf()

@@ -11,7 +11,7 @@ from mmc2v.apis import encode_videos, init_model
 from mmc2v.evaluation import RetrievalEmbeddings
 
 from ..models.golden import load_tool
-from ..test_whole_files import flip
+from ..test_checkpoint_reading import flip
 from ..tiny import run_config, write_dataset
 
 

@@ -129,7 +129,7 @@ MISTAKES = [
      'holds no .pkl file'),
     ('dataset_converters/msrvtt.py', ['--annotations', GONE, '--out', 'OUT'], GONE),
     ('dataset_converters/msrvtt.py', ['--annotations', GONE, '--out', 'OUT', '--workers', '0'],
-     '--workers must be at least 1, got 0'),
+     "expected a whole number from 1 up, got '0'"),
     ('model_converters/clip2video_to_mmc2v.py', [GONE, 'OUT', '--config', CONFIG], GONE),
     ('model_converters/clip2video_to_mmc2v.py', ['EMPTY', 'OUT', '--config', CONFIG], 'empty.py'),
     ('visualizations/draw_alignment.py', [CONFIG, f'{GONE}.pth', 'a.mp4', '--captions', 'a'], GONE),
@@ -137,6 +137,8 @@ MISTAKES = [
      'expected some words'),
     ('visualizations/draw_alignment.py', [CONFIG, '-', 'a.mp4', '--captions', 'a', 'b', '--random'],
      '1 videos need as many captions, got 2'),
+    ('visualizations/draw_retrieval.py', ['EMPTY', CONFIG], 'is not a dump of embeddings'),
+    ('visualizations/draw_retrieval.py', [f'{GONE}.npz', CONFIG, '--top-k', '0'], "got '0'"),
 ]
 
 

@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 
 from ..models import golden
+from ..tiny import full_disk
 
 converter = golden.converter
 
@@ -62,6 +63,15 @@ def test_dropped_keys_are_listed(prepared, capsys):
     torch.save(state, folder / 'more.bin')
     assert run(folder, folder / 'more.bin', '--drop', 'frame2t_proj') == ['frame2t_projection']
     assert 'dropped frame2t_projection' in capsys.readouterr().out
+
+
+def test_a_full_disk_leaves_nothing_of_a_checkpoint(prepared):
+    state, folder = prepared
+    torch.save(state, folder / 'all.bin')
+    files = {path.name for path in folder.iterdir()}
+    with full_disk(50_000), pytest.raises(OSError, match=r"ours\.pth'"):
+        run(folder, folder / 'all.bin')
+    assert {path.name for path in folder.iterdir()} == files
 
 
 def test_a_needed_key_cannot_be_dropped(prepared):

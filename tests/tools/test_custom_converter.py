@@ -3,8 +3,7 @@ import json
 import sys
 
 import pytest
-
-from mmc2v.preparation import RandomSplit
+from preparation import RandomSplit
 
 from ..models import golden
 

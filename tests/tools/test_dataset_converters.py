@@ -7,9 +7,8 @@ import shutil
 import sys
 
 import pytest
-
-from mmc2v.preparation import Conversion, videos
-from mmc2v.preparation.videos import find_videos
+from preparation import Conversion, videos
+from preparation.videos import find_videos
 
 from ..models import golden
 from ..processes import run_script

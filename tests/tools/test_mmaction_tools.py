@@ -8,8 +8,8 @@ import mmaction
 import pytest
 from mmengine.registry import DefaultScope
 
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
+from mmc2v.synthetic.moving_events import MovingShapes
+from mmc2v.synthetic.writing import write_dataset
 
 from ..models import golden
 from ..tiny import ROOT
@@ -64,7 +64,7 @@ def test_data_set_is_browsed(run, config, tmp_path, monkeypatch):
     for name in ('moviepy', 'moviepy.editor'):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     sys.modules['moviepy.editor'].ImageSequenceClip = Clip
-    write_shapes(tmp_path / 'data' / 'moving_shapes', MovingShapes(num_train=8, num_test_pairs=1))
+    write_dataset(tmp_path / 'data' / 'moving_shapes', MovingShapes(num_train=8, num_test_pairs=1))
     run('visualizations/browse_dataset.py', config, 'browsed', '-n', 2)
     assert [len(frames) for frames in videos] == [8, 8]
     assert all(frames[0].shape == (64, 64, 3) for frames in videos)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from mmengine import load
 
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
+from mmc2v.synthetic.moving_events import MovingShapes
+from mmc2v.synthetic.writing import write_dataset
 
 from ..processes import run_script
 from ..tiny import ROOT
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     """A project with the config, small data, and a run of two epochs."""
     path = tmp_path_factory.mktemp('recognition')
     shutil.copytree(ROOT / 'configs', path / 'configs')
-    write_shapes(path / 'data' / 'moving_shapes', MovingShapes(num_train=16, num_test_pairs=4))
+    write_dataset(path / 'data' / 'moving_shapes', MovingShapes(num_train=16, num_test_pairs=4))
     # by a new Python, in which the config alone imports mmc2v
     subprocess.run([sys.executable, THEIR_TOOLS / 'train.py', CONFIG.relative_to(ROOT),
                     '--work-dir', 'run', '--cfg-options', *options(2)], cwd=path, check=True)

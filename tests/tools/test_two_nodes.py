@@ -41,7 +41,7 @@ def test_two_nodes_train_and_resume_as_one_process(tmp_path):
     assert codes == [0, 0], outputs
     first, second = (tmp_path / f'node{rank}' / 'work' for rank in range(2))
     assert not list(second.glob('*.pth'))  # only the first node writes
-    command(sys.executable, 'tools/train.py', tmp_path / 'tiny.py', '--work-dir', tmp_path / 'one',
+    command('tools/train.py', tmp_path / 'tiny.py', '--work-dir', tmp_path / 'one',
             '--cfg-options', 'train_dataloader.batch_size=6', *EVERYTHING_SAME)
     whole, one = weights(first / 'epoch_2.pth'), weights(tmp_path / 'one' / 'epoch_2.pth')
     for key, value in one.items():

@@ -1,7 +1,7 @@
 """A loader's worker is measured over its reads."""
 import sys
 
-from ..datasets.made_videos import write
+from ..video.made_videos import write
 from .test_command_lines import TOOLS
 
 sys.path.insert(0, str(TOOLS / 'analysis_tools'))

@@ -6,7 +6,8 @@ from typing import NamedTuple, Optional
 import matplotlib
 import numpy as np
 
-from mmc2v.datasets.moving_events import KINDS
+from mmc2v.synthetic.events import KINDS
+from mmc2v.whole_files import open_whole
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
@@ -39,9 +40,9 @@ def picture(bars: Sequence[Bars], path: Path) -> None:
         path (Path): PNG to write.
     """
     figure, (above, below) = plt.subplots(2, 1, figsize=(12, 10), layout='constrained')
-    for number, own in enumerate(bars):
-        _bars(above, own.shares, number, len(bars), label=own.label)
-        _bars(below, own.found, number, len(bars), outlines=own.pairs)
+    for number, variant in enumerate(bars):
+        _bars(above, variant.shares, number, len(bars), label=variant.label)
+        _bars(below, variant.found, number, len(bars), outlines=variant.pairs)
     above.axhline(50, color='black', linewidth=0.8, linestyle='--')
     above.set_title('Twins told apart, in 100 cases whose pair was found: 50 (dashed) is guessing',
                     loc='left', fontsize=12)
@@ -50,12 +51,13 @@ def picture(bars: Sequence[Bars], path: Path) -> None:
                     'twin counts as well', loc='left', fontsize=12)
     below.set_xticks(range(len(KINDS)), KINDS, fontsize=11)
     figure.legend(fontsize=12, ncols=2, loc='outside lower center')
-    for axes, values in ((above, [own.shares for own in bars]),
-                         (below, [own.found for own in bars])):
+    for axes, values in ((above, [variant.shares for variant in bars]),
+                         (below, [variant.found for variant in bars])):
         ends = np.array([[mean - spread, mean + spread] for mean, spread in values])
         axes.set_ylim(min(0, ends.min() - 2), max(105, ends.max() + 2))
         axes.set_yticks(range(0, 101, 20))
-    figure.savefig(path, dpi=90)
+    with open_whole(path) as file:
+        figure.savefig(file, format='png', dpi=90)
     plt.close(figure)
 
 

@@ -22,7 +22,7 @@ from command_line import Parser, run
 if TYPE_CHECKING:
     from ablation_picture import Bars
 
-    from mmc2v.datasets.moving_events import MovingEvents
+    from mmc2v.synthetic.moving_events import MovingEvents
 
 VARIANTS = {
     'mean': 'mean pooling',
@@ -132,7 +132,7 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
     """
     from ablation_picture import TEMPORAL
 
-    from mmc2v.datasets.moving_events import KINDS
+    from mmc2v.synthetic.events import KINDS
 
     names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
     lines = ['### Among all videos', '', *_table(
@@ -179,7 +179,7 @@ def bars_of(results: Results) -> list[Bars]:
     """Return what is drawn, for each variant that was run."""
     from ablation_picture import TEMPORAL, Bars
 
-    from mmc2v.datasets.moving_events import KINDS
+    from mmc2v.synthetic.events import KINDS
 
     bars = []
     for name in VARIANTS:
@@ -212,7 +212,8 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
     """
     from ablation_picture import picture
 
-    from mmc2v.datasets.moving_events import MovingEvents
+    from mmc2v.synthetic.moving_events import MovingEvents
+    from mmc2v.whole_files import write_whole
 
     spec = MovingEvents()
     seeds = sorted({seed for _, seed in results})
@@ -226,7 +227,7 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
     text = page_with_markers(path)
     before, after = text.split(MARKERS[0])[0], text.split(MARKERS[1])[1]
     picture(bars_of(results), image)
-    path.write_text(before + '\n'.join(lines) + after)
+    write_whole(path, (before + '\n'.join(lines) + after).encode())
 
 
 def main() -> None:

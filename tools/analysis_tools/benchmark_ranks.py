@@ -64,10 +64,10 @@ def main() -> None:
     text = unit_vectors(rng, len(owner), args.width)
     for source, copy in rng.integers(len(text), size=(len(text) // 20, 2)):
         text[copy] = text[source]  # as in real data, some captions are equal
-    own = np.arange(args.videos)
     rows = max(1, 2 ** 23 // (4 * args.videos))
     functions = {'bare product': lambda: bare_product(text, video, rows),
-                 'both directions': lambda: retrieval_ranks(text, video, owner, own)}
+                 'both directions': lambda: retrieval_ranks(
+                     text, video, owner, np.arange(args.videos))}
     results: dict[str, list] = {name: [] for name in functions}
     for _ in range(args.repeats + 1):  # the first warms up
         for name, function in functions.items():

@@ -4,7 +4,7 @@ python tools/analysis_tools/compatibility.py --write docs/compatibility.md
 python tools/analysis_tools/compatibility.py --only '3.13, newest'
 
 Builds a wheel, installs it as a user would, and in each environment imports it, reads videos of
-every kind (tests/datasets/test_pyav_reader.py), runs tests/models, and trains two steps by name,
+every kind (tests/video/test_pyav_reader.py), runs tests/models, and trains two steps by name,
 outside the repository. Pythons are looked for on the PATH and among pyenv's. An environment takes
 about five minutes on two cores and up to 7 GB, mostly of torch; it is deleted before the next
 begins. Needs nothing but Python itself.
@@ -108,8 +108,8 @@ def outcome(done: subprocess.CompletedProcess, good: str) -> str:
     if done.returncode == 0:
         found = re.findall(good, done.stdout)
         return found[-1] if found else 'FAILED: it did not say what it did'
-    said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    telling = [line for line in said if re.match(r'(E  |FAILED|ERROR|\w*Error)', line)] or said
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r'(E  |FAILED|ERROR|\w*Error)', line)] or lines
     return f'FAILED: {telling[-1][:200] if telling else done.returncode}'.replace('|', '/')
 
 
@@ -153,7 +153,7 @@ def try_in(environment: Environment, python: str, wheel: Path, folder: Path, log
     passed = r'(\d+ passed)'
     pytest = (inside, '-m', 'pytest', '-o', 'addopts=', '-p', 'no:cacheprovider')
     row.outcomes['videos'] = outcome(
-        call(log, *pytest, 'tests/datasets/test_pyav_reader.py'), passed)
+        call(log, *pytest, 'tests/video/test_pyav_reader.py'), passed)
     row.outcomes['models'] = outcome(call(log, *pytest, 'tests/models'), passed)
     row.outcomes['training'] = outcome(training_steps(inside, folder, log),
                                        r'Epoch\(train\).*\[(2/2)\]').replace('2/2', '2 steps')

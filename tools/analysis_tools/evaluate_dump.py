@@ -6,7 +6,6 @@
 Without options it gives what tools/test.py gave. The table and the JSON have the same form.
 """
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -36,15 +35,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> dict[str, float]:
     """Measure as the command line says."""
     args = parse_args()
-    from mmc2v.annotations import check_captions, read_video_entries
+    from mmc2v.annotations import read_annotation
     from mmc2v.evaluation import RetrievalEmbeddings, format_table, retrieval_metrics
-    from mmc2v.whole_files import write_whole
+    from mmc2v.whole_files import to_json, write_whole
 
     embeddings = RetrievalEmbeddings.load(args.dump)
     if args.split is not None:
-        annotation = read_video_entries(str(args.split))
-        embeddings = embeddings.select({name: check_captions(str(args.split), name, captions)
-                                        for name, captions in annotation.items()})
+        embeddings = embeddings.select(read_annotation(str(args.split)))
     files = f"'{args.dump}'"
     if isinstance(args.query_bank, str):
         files += f" with the query bank '{args.query_bank}'"
@@ -59,7 +56,7 @@ def main() -> dict[str, float]:
         raise ValueError(f'{files}: {error}') from error
     print(format_table(metrics))
     if args.out is not None:
-        write_whole(args.out, f'{json.dumps(metrics, indent=1)}\n'.encode())
+        write_whole(args.out, to_json(metrics))
     return metrics
 
 

@@ -18,6 +18,7 @@ from fuzz_sources import RATE, Source
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from mmc2v.datasets.randomness import global_randomness
 from mmc2v.datasets.transforms import (
     DecodeFrames,
     OpenVideo,
@@ -25,9 +26,8 @@ from mmc2v.datasets.transforms import (
     ResizeCenterCrop,
     SampleGridFrames,
 )
-from mmc2v.datasets.transforms.video_index import VideoIndex, open_container
-from mmc2v.datasets.transforms.video_reader import VideoDecodeError
-from mmc2v.datasets.video_text_dataset import global_randomness
+from mmc2v.video import VideoDecodeError
+from mmc2v.video.packet_index import VideoIndex, open_container
 
 # What must not happen.
 FAULTS = ('crash', 'hang', 'memory', 'descriptors', 'another error', 'another time', 'flagged',

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     import torch
 
     from mmc2v.models import CLIPVisionTower
+    from mmc2v.video.reader import VideoReader
 
 ARCH = 'ViT-B-32-quickgelu'
 
 
-def decoded_frames(path: str, num_frames: int) -> list[np.ndarray]:
-    """Return the frames that evaluation samples, (H, W, 3) uint8."""
+def sampled(path: str, num_frames: int) -> tuple[VideoReader, np.ndarray]:
+    """Return the reader of a video and the numbers of the frames that evaluation samples."""
     from mmc2v.datasets.transforms import (
         BACKENDS,
         choose_grid_frames,
@@ -43,24 +44,15 @@ def decoded_frames(path: str, num_frames: int) -> list[np.ndarray]:
 
     reader = BACKENDS['pyav'](path)
     grid = choose_grid_frames(grid_size(reader.duration), num_frames)
-    return reader.read(grid_to_frames(reader.times, grid))
+    return reader, grid_to_frames(reader.times, grid)
 
 
-def jpeg_round_trip(path: str, num_frames: int) -> list[np.ndarray]:
-    """Return the same frames after ffmpeg's JPEG encoder and PIL's decoder.
+def jpeg_round_trip(path: str, numbers: np.ndarray) -> list[np.ndarray]:
+    """Return frames, (H, W, 3) uint8, after ffmpeg's JPEG encoder and PIL's decoder.
 
     The encoder gets the decoder's planes, as in ffmpeg, without a way over RGB.
     """
-    from mmc2v.datasets.transforms import (
-        BACKENDS,
-        choose_grid_frames,
-        grid_size,
-        grid_to_frames,
-    )
-
-    reader = BACKENDS['pyav'](path)
-    grid = choose_grid_frames(grid_size(reader.duration), num_frames)
-    wanted = set(grid_to_frames(reader.times, grid).tolist())
+    wanted = set(numbers.tolist())
     images = []
     with av.open(path) as container:
         for index, frame in enumerate(container.decode(video=0)):
@@ -128,10 +120,11 @@ def main() -> None:
     crop = ResizeCenterCrop(224)
     print(f'{"video":24} {"against":12} {"mean":>6} {"largest":>8} {"least cosine":>13}')
     for path in args.videos:
-        frames = decoded_frames(path, args.num_frames)
+        reader, numbers = sampled(path, args.num_frames)
+        frames = reader.read(numbers)
         ours = crop.transform(dict(imgs=frames))['imgs']
         reference = embed(model, ours)
-        others = {'published': crop.transform(dict(imgs=jpeg_round_trip(path, args.num_frames)))[
+        others = {'published': crop.transform(dict(imgs=jpeg_round_trip(path, numbers)))[
             'imgs'], 'OpenCV': opencv_resize(frames)}
         for name, images in others.items():
             difference = np.abs(np.stack(images).astype(int) - np.stack(ours))

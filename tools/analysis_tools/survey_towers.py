@@ -39,6 +39,8 @@ def main() -> None:
     )
     from tqdm import tqdm
 
+    from mmc2v.whole_files import write_whole
+
     warnings.filterwarnings('ignore')
     logging.disable(logging.WARNING)
     torch.manual_seed(0)
@@ -59,7 +61,7 @@ def main() -> None:
                       'tokenizer', 'pooling', 'note']), '']
     print('\n'.join(parts))
     if args.write:
-        args.write.write_text(head + MARKER + '\n\n' + '\n'.join(parts))
+        write_whole(args.write, (head + MARKER + '\n\n' + '\n'.join(parts)).encode())
 
 
 if __name__ == '__main__':

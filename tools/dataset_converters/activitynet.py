@@ -10,7 +10,7 @@ name, which omit three of them. Video files may be named v_<id> or <id>.
 """
 from pathlib import Path
 
-from mmc2v.preparation import Conversion, Published, read_json, run
+from preparation import Conversion, Published, read_json, run
 
 PROTOCOLS = {'paragraph': dict(train=Published(10009, 10009), test=Published(4917, 4917)),
              'paragraph-ids': dict(train=Published(10007, 10007), test=Published(4916, 4916))}

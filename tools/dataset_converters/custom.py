@@ -11,12 +11,13 @@ are divided at random, each with all its captions.
 """
 from pathlib import Path
 
-from mmc2v.preparation import (
+from preparation import (
     Published,
     RandomSplit,
+    convert,
     converter_parser,
     read_own_data,
-    run_conversion,
+    run_tool,
 )
 
 UNPUBLISHED = {split: Published(None, None) for split in ('train', 'val', 'test')}
@@ -36,9 +37,9 @@ def main() -> None:
     args = parser.parse_args()
     given = {name: value for name in ('val_share', 'test_share', 'seed')
              if (value := getattr(args, name)) is not None}
-    run_conversion(args, 'own data', 'custom', '.mp4', UNPUBLISHED, lambda conversion:
-                   read_own_data(conversion, args.captions, args.videos,
-                                 RandomSplit(**given) if given else None))
+    run_tool(lambda: convert(args, 'own data', 'custom', '.mp4', UNPUBLISHED, lambda conversion:
+                             read_own_data(conversion, args.captions, args.videos,
+                                           RandomSplit(**given) if given else None)))
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ is in use has 8,392 videos; papers also cite 8,395, the size of DiDeMo's own tra
 """
 from pathlib import Path
 
-from mmc2v.preparation import Conversion, Published, read_json, read_list, run
+from preparation import Conversion, Published, read_json, read_list, run
 
 PROTOCOLS = {'paragraph': dict(train=Published(8392, 8392), val=Published(1065, 1065),
                                test=Published(1004, 1004))}

@@ -9,7 +9,7 @@ several sentences, which all become its captions, a repeated one as well; in tes
 """
 from pathlib import Path
 
-from mmc2v.preparation import Conversion, Published, read_table, run
+from preparation import Conversion, Published, read_table, run
 
 PROTOCOLS = {'1k': dict(train=Published(None, 101079), val=Published(None, 7408),
                         test=Published(1000, 1000))}

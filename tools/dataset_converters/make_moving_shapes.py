@@ -13,9 +13,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command_line import Parser, run
 
-from mmc2v.datasets.moving_events import MovingEvents
-from mmc2v.datasets.moving_shapes import MovingShapes
-from mmc2v.datasets.shape_videos import write_shapes
+from mmc2v.synthetic.moving_events import MovingEvents, MovingShapes
+from mmc2v.synthetic.writing import write_dataset
 
 HELP = {
     'num_train': 'training videos, with --events of each kind',
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument('--events', action='store_true', help='five kinds of captions')
     parser.add_argument('--out', type=Path, default=Path('data') / spec.name,
                         help=f'folder to write; default data/{spec.name}')
-    for field in fields(spec):
+    for field in (field for field in fields(spec) if field.init):
         parser.add_argument(f'--{field.name.replace("_", "-")}', type=int, default=field.default,
                             help=f'{HELP[field.name]}; default {field.default}')
     parser.add_argument('--overwrite', action='store_true',
@@ -42,7 +41,7 @@ def main() -> None:
     args = vars(parser.parse_args())
     out, overwrite = args.pop('out'), args.pop('overwrite')
     del args['events']
-    written = write_shapes(out, spec(**args), overwrite)
+    written = write_dataset(out, spec(**args), overwrite)
     print(f'{out}: {"written" if written else "already there, unchanged"}')
 
 

@@ -56,7 +56,9 @@ def read(path: Path, layout: str) -> np.ndarray:
 
     try:
         with open(path, 'rb') as file:
-            content = ArrayUnpickler(file).load()
+            content = np.asarray(ArrayUnpickler(file).load())
+        if content.size > path.stat().st_size:  # an array can be made without its numbers
+            raise ValueError(f'it names {content.size} numbers and does not hold them')
         features = np.asarray(content, dtype=np.float32)
     except Exception as error:  # a damaged pickle raises of many types
         raise ValueError(f"'{path}' is no pickled array: {error}") from error
@@ -79,10 +81,10 @@ def main() -> None:
     parser.add_argument('--layout', choices=['TC', 'CT'], required=True,
                         help='sides of the arrays: TC of 2D recognizers, CT of 3D ones')
     args = parser.parse_args()
+    from preparation.videos import walk_files
     from tqdm import tqdm
 
     from mmc2v.datasets.feature_text_dataset import feature_files, save_features
-    from mmc2v.preparation.videos import walk_files
 
     if not args.folder.is_dir():
         raise FileNotFoundError(f"'{args.folder}' holds no .pkl file: it is no folder")

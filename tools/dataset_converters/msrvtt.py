@@ -9,7 +9,7 @@ Reads MSRVTT_data.json ({"sentences": [{"video_id", "caption"}]}) and the lists 
 """
 from pathlib import Path
 
-from mmc2v.preparation import Conversion, Published, read_json, read_table, run
+from preparation import Conversion, Published, read_json, read_table, run
 
 PROTOCOLS = {
     '1k-A-9k': dict(train=Published(9000, 180000), test=Published(1000, 1000)),

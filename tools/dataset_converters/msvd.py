@@ -8,7 +8,7 @@ Reads raw-captions.pkl ({id: [[word, ...], ...]}; nothing in it is executed) and
 """
 from pathlib import Path
 
-from mmc2v.preparation import Conversion, Published, read_list, read_word_lists, run
+from preparation import Conversion, Published, read_list, read_word_lists, run
 
 PROTOCOLS = {'standard': dict(train=Published(1200, 48774), val=Published(100, 4290),
                               test=Published(670, 27763))}

@@ -10,7 +10,7 @@ paper, CLIP2Video's own split: train_list.txt with test1k5_sec_list.txt, without
 """
 from pathlib import Path
 
-from mmc2v.preparation import Conversion, Published, read_json, read_list, run
+from preparation import Conversion, Published, read_json, read_list, run
 
 PROTOCOLS = {
     'hgr': dict(train=Published(25991, 259910), val=Published(1500, 15000),

@@ -9,6 +9,7 @@ not, a key of the file that the variant has not, and a tensor of another shape a
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     import torch
 
     from mmc2v.checkpoint_reading import read_checkpoint_file
+    from mmc2v.first_line import first_line_of
 
     if not path.is_file():
         raise FileNotFoundError(f'{path} is not a file')
@@ -68,9 +70,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             with np.load(path, allow_pickle=False) as arrays:
                 state: Mapping = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
         except Exception as error:  # whatever the file consists of
-            reason = str(error).split('\n')[0]
             raise ValueError(f"'{path}' cannot be read as arrays: {type(error).__name__}: "
-                             f'{reason}') from error
+                             f'{first_line_of(error)}') from error
     else:
         state = read_checkpoint_file(path, map_location='cpu')
     if not isinstance(state, Mapping):
@@ -137,6 +138,7 @@ def main(argv: Sequence[str]) -> list[str]:
 
     from mmc2v.config_reading import read_config
     from mmc2v.registry import MODELS
+    from mmc2v.whole_files import write_whole
 
     config = read_config(args.config, args.cfg_options, ['model'])
     init_default_scope(config.get('default_scope', 'mmaction'))
@@ -145,8 +147,9 @@ def main(argv: Sequence[str]) -> list[str]:
     state = read_checkpoint(args.src)
     converted = convert(state, expected, args.drop)
     dropped = [key for key in state if key not in {authors_key(name) for name in expected}]
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(meta=dict(converted_from=args.src.name), state_dict=converted), args.dst)
+    content = io.BytesIO()
+    torch.save(dict(meta=dict(converted_from=args.src.name), state_dict=converted), content)
+    write_whole(args.dst, content.getvalue())
     for key in dropped:
         print(f'dropped {key}')
     print(f'{len(converted)} tensors written to {args.dst}, {len(dropped)} dropped')

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmc2v.models.necks.frame_tokens import DifferenceTokens
+from mmc2v.whole_files import open_whole
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
@@ -179,8 +180,8 @@ def draw(images: np.ndarray, seen: Seen, caption: str, words: list[str], path: P
               'column sums to 1; mean over the pieces of a word)')
         place['words'].set_xticks(range(len(words)), words, rotation=40, ha='right',
                                   rotation_mode='anchor', parse_math=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
+    with open_whole(path) as file:
+        figure.savefig(file, format='png', dpi=100)
     plt.close(figure)
 
 

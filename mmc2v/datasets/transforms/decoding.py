@@ -8,13 +8,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
+from mmc2v.video import BACKENDS, MAX_PIXELS, DecodedFrames
 
-from .decoded_frames import DecodedFrames
-from .decord_reader import DecordReader
-from .pyav_reader import PyAVReader
-from .video_reader import MAX_PIXELS, VideoReader
-
-BACKENDS: dict[str, type[VideoReader]] = {'decord': DecordReader, 'pyav': PyAVReader}
 # Decoded frames of a video that are held together.
 _MAX_HELD_BYTES = 64 * 2 ** 20
 

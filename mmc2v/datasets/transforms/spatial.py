@@ -5,8 +5,7 @@ from mmcv.transforms import BaseTransform
 from torch.nn import functional as F
 
 from mmc2v.registry import TRANSFORMS
-
-from .decoded_frames import DecodedFrames
+from mmc2v.video import DecodedFrames
 
 
 def resize(image: np.ndarray, height: int, width: int,

@@ -1,10 +1,10 @@
 """What is known of open_clip's architectures without building them."""
 import copy
-from collections.abc import Sequence
 from typing import NamedTuple, Optional, Union
 
 import open_clip
 from open_clip.pretrained import get_pretrained_cfg
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 # Keys of open_clip's configs that say nothing about the two towers.
 _OTHER_KEYS = ('custom_text', 'init_logit_scale', 'init_logit_bias')
@@ -92,30 +92,16 @@ def text_convention(config: dict) -> TextConvention:
     return known[tokenizer]
 
 
-class Preprocessing(NamedTuple):
-    """What images were like when weights were trained.
-
-    Attributes:
-        size (int): Side in pixels.
-        mean (Sequence[float]): Of red, green, blue in [0, 255].
-        std (Sequence[float]): Likewise.
-        interpolation (str): 'bicubic' or 'bilinear'.
-        keep_ratio (bool): Whether the short side is resized and the rest cut off.
-    """
-
-    size: int
-    mean: Sequence[float]
-    std: Sequence[float]
-    interpolation: str
-    keep_ratio: bool
-
-
-def clip_preprocessing(arch: str, tag: str) -> Preprocessing:
+def clip_preprocessing(arch: str, tag: str) -> PreprocessCfg:
     """Return how images are prepared for weights of open_clip.
 
     Args:
         arch (str): A name that open_clip knows.
         tag (str): Name of its weights, such as 'openai'.
+
+    Returns:
+        PreprocessCfg: open_clip's: ``size`` in pixels, ``mean`` and ``std`` of images in [0, 1],
+        ``interpolation``, and ``resize_mode``, 'shortest' where the rest is cut off.
 
     Raises:
         ValueError: If there are no such weights.
@@ -125,6 +111,4 @@ def clip_preprocessing(arch: str, tag: str) -> Preprocessing:
         raise ValueError(f"open_clip has no weights '{tag}' of {arch}, only "
                          f'{open_clip.list_pretrained_tags_by_model(arch)}')
     size = open_clip.get_model_config(arch)['vision_cfg'].get('image_size', 224)
-    return Preprocessing(size, [255 * value for value in source['mean']],
-                         [255 * value for value in source['std']], source['interpolation'],
-                         source['resize_mode'] == 'shortest')
+    return PreprocessCfg(**merge_preprocess_dict(PreprocessCfg(size), source))

@@ -18,7 +18,6 @@ from mmengine.model.weight_init import PretrainedInit
 from open_clip.pretrained import get_pretrained_cfg
 from torch import Tensor, nn
 
-from ..necks.transformer import MaskedTransformer
 from .architecture import clip_config, clip_preprocessing
 from .weights import read_clip_weights
 
@@ -122,12 +121,9 @@ def _only_arch(model: nn.Module, pretrained: str) -> Arch:
 def _refuse_other_heads(model: nn.Module, arch: Arch) -> None:
     """Refuse text blocks of other heads: their weights would fit, and mean something else."""
     heads = clip_config(arch)['text_cfg'].get('heads', 8)
-    wrong = {part.num_heads for part in model.modules() if isinstance(part, MaskedTransformer)
-             and part.init_from_text and part.num_heads != heads}
-    if wrong:
-        raise ValueError(f'temporal blocks have {wrong.pop()} attention heads, the text blocks '
-                         f'that they start from have {heads}: set num_heads={heads} in the '
-                         'neck, or init_from_text=False for a random start')
+    for part in model.modules():
+        if hasattr(part, 'refuse_other_heads'):
+            part.refuse_other_heads(heads)
 
 
 def _warn_of_other_preprocessing(model: nn.Module, pretrained: str, arch: Arch) -> None:
@@ -138,9 +134,10 @@ def _warn_of_other_preprocessing(model: nn.Module, pretrained: str, arch: Arch) 
     if not isinstance(arch, str) or mean is None or not sees_images \
             or not get_pretrained_cfg(arch, pretrained):
         return
-    wanted = clip_preprocessing(arch, pretrained)
+    weights = clip_preprocessing(arch, pretrained)
+    wanted = [[255 * value for value in values] for values in (weights.mean, weights.std)]
     found = [buffer.flatten().tolist() for buffer in (mean, preprocessor.std)]
-    if not torch.allclose(torch.tensor(found), torch.tensor([wanted.mean, wanted.std]), atol=0.01):
+    if not torch.allclose(torch.tensor(found), torch.tensor(wanted), atol=0.01):
         print_log(f"the weights '{pretrained}' of {arch} were trained on images of mean "
-                  f'{wanted.mean} and std {wanted.std}, but data_preprocessor has {found[0]} and '
+                  f'{wanted[0]} and std {wanted[1]}, but data_preprocessor has {found[0]} and '
                   f'{found[1]}', logger='current', level=logging.WARNING)

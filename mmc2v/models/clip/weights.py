@@ -10,8 +10,8 @@ from filelock import FileLock
 from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from torch import Tensor, nn
 
-from mmc2v.checkpoint_reading import read_checkpoint_file
-from mmc2v.whole_files import is_archive
+from mmc2v.checkpoint_reading import is_archive, read_checkpoint_file
+from mmc2v.first_line import first_line_of
 
 from .architecture import clip_config, is_plain_clip
 from .torchscript import read_torchscript
@@ -91,7 +91,7 @@ def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
             state = read_checkpoint_file(path, map_location='cpu')
     except Exception as error:
         raise ValueError(f'{path} cannot be read as CLIP weights ({type(error).__name__}: '
-                         f'{str(error).splitlines()[0] if str(error) else error}). Expected are a '
+                         f'{first_line_of(error)}). Expected are a '
                          'TorchScript archive, a state dict or safetensors; fetch it again if it '
                          'is damaged') from error
     if not isinstance(state, Mapping):

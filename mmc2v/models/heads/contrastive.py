@@ -2,9 +2,8 @@
 
 N pairs in all, B of them on this rank, W ranks.
 """
-
 import torch
-import torch.distributed as dist
+from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,16 +18,14 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, local: Tensor) -> Tensor:
-        parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, local.contiguous())
         ctx.rows = local.shape[0]
-        return torch.cat(parts)
+        return torch.cat(all_gather(local.contiguous()))
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient)
-        start = dist.get_rank() * ctx.rows
+        all_reduce(gradient)
+        start = get_rank() * ctx.rows
         return gradient[start:start + ctx.rows]
 
 
@@ -46,12 +43,9 @@ def gather_pairs(text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: If the ranks hold different numbers of pairs.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if get_world_size() == 1:
         return text, video
-    own = torch.tensor([text.shape[0]], device=text.device)
-    sizes = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-    dist.all_gather(sizes, own)
-    sizes = torch.cat(sizes).tolist()
+    sizes = torch.cat(all_gather(torch.tensor([len(text)], device=text.device))).tolist()
     if len(set(sizes)) > 1:
         raise ValueError(f'ranks hold batches of different sizes {sizes}; set drop_last=True in '
                          'the training dataloader')

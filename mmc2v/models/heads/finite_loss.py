@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 import torch
-import torch.distributed as dist
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, all_reduce
 from torch import Tensor
 
 
@@ -27,8 +26,7 @@ def require_finite(losses: dict[str, Tensor], text: Tensor, video: Tensor,
     """
     total = sum(value.detach() for name, value in losses.items() if 'loss' in name)
     is_bad = (~torch.isfinite(total)).to(torch.int64)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(is_bad)
+    all_reduce(is_bad)
     if not is_bad.item():
         return
     names = _names(data_samples, len(video))
@@ -37,10 +35,10 @@ def require_finite(losses: dict[str, Tensor], text: Tensor, video: Tensor,
                  for row in (~torch.isfinite(embeddings.detach())).flatten(1).any(1).nonzero()
                  .flatten().tolist()]
     gathered = all_gather_object((offending, [name for name, _ in names]))
-    offending = [name for own, _ in gathered for name in own]
-    said = {name: f'{float(value.detach()):g}' for name, value in losses.items()}
+    offending = [name for of_rank, _ in gathered for name in of_rank]
+    values = {name: f'{float(value.detach()):g}' for name, value in losses.items()}
     raise FloatingPointError(
-        f'the loss is not finite: {said}. ' + (
+        f'the loss is not finite: {values}. ' + (
             'Embeddings that are not finite: ' + '; '.join(offending) if offending else
             'All embeddings of the batch are finite: '
             + '; '.join(name for _, whole in gathered for name in whole))

@@ -174,8 +174,8 @@ class RetrievalHead(BaseModule):
             captions_per_video (list[int], optional): B numbers whose sum is N. Defaults to one.
 
         Returns:
-            list: They, with ``video_embedding`` (K * D,) and ``text_embeddings`` (n_i, K * D), and
-            the first with ``logit_scale``, the inverse temperature of dual softmax.
+            list: They, with ``video_embedding`` (K * D,), ``text_embeddings`` (n_i, K * D), and
+            ``logit_scale``, the inverse temperature of dual softmax.
         """
         if video is not None:
             for sample, embedding in zip(data_samples, self.flatten(video)):
@@ -184,5 +184,6 @@ class RetrievalHead(BaseModule):
             counts = captions_per_video or [1] * len(text)
             for sample, embeddings in zip(data_samples, self.flatten(text).split(counts)):
                 sample.text_embeddings = embeddings
-        data_samples[0].set_metainfo(dict(logit_scale=self.logit_scale.detach().exp()))
+        for sample in data_samples:
+            sample.set_metainfo(dict(logit_scale=self.logit_scale.detach().exp()))
         return data_samples

@@ -72,6 +72,21 @@ class MaskedTransformer(Transformer):
             "embed_dim equal to CLIP's text width, an MLP of four times that, and no more temporal "
             'layers than text layers, or init_from_text=False in the neck for a random start')
 
+    def refuse_other_heads(self, text_heads: int) -> None:
+        """Refuse text blocks of other heads: their weights would fit, and mean something else.
+
+        Args:
+            text_heads (int): Of CLIP's text blocks.
+
+        Raises:
+            ValueError: If it would start from them.
+        """
+        if self.init_from_text and self.num_heads != text_heads:
+            raise ValueError(
+                f'temporal blocks have {self.num_heads} attention heads, the text blocks that they '
+                f'start from have {text_heads}: set num_heads={text_heads} in the neck, or '
+                'init_from_text=False for a random start')
+
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Mix tokens; padding is never attended.
 

@@ -16,6 +16,7 @@ from mmc2v.structures import TextTokens
 
 from ..clip.architecture import TextConvention, clip_config, is_plain_clip, text_convention
 from ..clip.weights import copy_from_clip
+from ..text_chunks import caption_lengths
 from .valid_frames import encode_valid
 
 # What stands in for the half of a CLIP model that a tower does not need.
@@ -213,7 +214,7 @@ class CLIPTextTower(BaseModule):
         has_start, end_token, pad_token = self.convention
         position = torch.arange(tokens.shape[1], device=tokens.device)
         if end_token is None:  # then padding has an id of its own
-            end = (position * (tokens != pad_token)).amax(dim=1)
+            end = (caption_lengths(tokens, pad_token) - 1).clamp(min=0)
         else:
             is_end = tokens == end_token
             if not tokens.is_meta and not bool(is_end.any(dim=1).all()):

@@ -47,8 +47,8 @@ def _read_uniformerv2(backbone: nn.Module, clips: Tensor, out_index: int) -> Ten
         for hook in hooks:
             hook.remove()
     frames = seen['frames'].view(len(clips), transformer.T, -1)
-    own = frames - frames.mean(dim=1, keepdim=True)
-    return transformer.norm(seen['mixed'][:, None] + transformer.balance.sigmoid() * own)
+    off_mean = frames - frames.mean(dim=1, keepdim=True)
+    return transformer.norm(seen['mixed'][:, None] + transformer.balance.sigmoid() * off_mean)
 
 
 def _read_timesformer(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor:

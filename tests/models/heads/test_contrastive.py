@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from launch.runner import leave_process_group
 from torch.nn.parallel import DistributedDataParallel
 
-from mmc2v.engine.launch import leave_process_group
 from mmc2v.models import gather_pairs, symmetric_cross_entropy
 
 from ...processes import run_ranks

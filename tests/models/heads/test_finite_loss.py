@@ -1,10 +1,9 @@
 """A loss that is no number stops every rank before backward, by name."""
 import pytest
 import torch.distributed as dist
+from launch.runner import leave_process_group
 from mmaction.structures import ActionDataSample
 from torch.nn.parallel import DistributedDataParallel
-
-from mmc2v.engine.launch import leave_process_group
 
 from ...processes import run_ranks
 from ...tiny import batch, build_model

@@ -4,6 +4,7 @@ import logging
 import open_clip
 import pytest
 import torch
+from open_clip.transform import PreprocessCfg
 from torch import nn
 
 from mmc2v.models import read_clip_weights
@@ -179,13 +180,15 @@ def test_unknown_tokenizer_asks_for_its_convention():
 
 def test_preprocessing_is_that_of_the_weights():
     pe = clip_preprocessing('PE-Core-B-16', 'meta')
-    assert pe == (224, [127.5] * 3, [127.5] * 3, 'bilinear', False)
+    assert pe == PreprocessCfg(224, mean=(.5,) * 3, std=(.5,) * 3, interpolation='bilinear',
+                               resize_mode='squash')
     siglip = clip_preprocessing('ViT-B-16-SigLIP2', 'webli')
-    assert (siglip.mean, siglip.interpolation, siglip.keep_ratio) == ([127.5] * 3, 'bicubic', False)
+    assert (siglip.mean, siglip.interpolation) == ((.5,) * 3, 'bicubic')
+    assert siglip.resize_mode == 'squash'
     clip = clip_preprocessing('ViT-B-32-quickgelu', 'openai')
     default = MODELS.build(dict(type='mmc2v.RetrievalDataPreprocessor'))
-    torch.testing.assert_close(default.mean.flatten(), torch.tensor(clip.mean))
-    assert clip.keep_ratio
+    torch.testing.assert_close(default.mean.flatten(), 255 * torch.tensor(clip.mean))
+    assert clip.resize_mode == 'shortest'
     with pytest.raises(ValueError, match="no weights 'nonsense' of PE-Core-B-16.*meta"):
         clip_preprocessing('PE-Core-B-16', 'nonsense')
 

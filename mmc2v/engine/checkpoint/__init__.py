@@ -1,0 +1,1 @@
+"""Checkpoints that are whole, fit, and are found again."""

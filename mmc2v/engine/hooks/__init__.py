@@ -1,0 +1,1 @@
+"""Hooks for what MMEngine does not do, one a file."""

@@ -1,0 +1,1 @@
+"""Generated data sets of captioned videos."""

@@ -1,0 +1,290 @@
+"""Which frames a video file promises, read from its packets without decoding.
+
+F frames, P packets in the order of decoding.
+"""
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
+from typing import Optional
+
+import av
+import numpy as np
+
+from .reader import first_line
+
+# Codecs whose frames are known by the time of their packet, one for one.
+_ONE_FRAME_A_PACKET = {'av1', 'h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp9'}
+_INTRA_ONLY = {'mjpeg'}
+# Containers that may say when a frame is decoded, and not when it is shown.
+_DECODING_TIMES = {'asf', 'mxf'}
+# Further codecs whose decoders say which frames are keyframes.
+_TELLS_KEYFRAMES = _ONE_FRAME_A_PACKET | {'flv1', 'h263', 'msmpeg4v2', 'msmpeg4v3', 'theora', 'vp8',
+                                          'wmv1', 'wmv2'}
+# Containers whose header says how long the file is.
+SAYS_DURATION = {'asf', 'flv', 'matroska'}
+# Keyframes before a frame that are looked at; where none serves, decoding begins at the start.
+_MAX_STEPS_BACK = 16
+# Containers of videos, by FFmpeg's names: no playlists, scripts, numbered images, texts or devices.
+_FORMATS = ('asf', 'avi', 'dv', 'flv', 'gif', 'h264', 'hevc', 'ivf', 'live_flv', 'm4v', 'matroska',
+            'mjpeg', 'mov', 'mp4', 'mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm',
+            'vc1', 'webm', 'wtv', 'yuv4mpegpipe')
+_PROTOCOL = 'file:'
+# Seconds between two frames, beyond which a time is damaged rather than the recording slow.
+_MAX_GAP = 24 * 3600
+# Compressed bytes that a reader keeps; of larger files it reads what it needs a second time.
+_MAX_HELD_BYTES = 256 * 2 ** 20
+
+
+def open_container(path: str) -> av.container.InputContainer:
+    """Open a video file, and nothing else that FFmpeg would open.
+
+    A name may look like a URL or a pattern of images, and a file of any name may be a playlist or a
+    script that opens other files and connections. So only regular files are opened, by the protocol
+    of files, and only in formats that hold videos themselves.
+
+    Before PyAV 19 bytes that are no UTF-8 in a title would be an error; since then they never are,
+    and the argument is gone.
+
+    Args:
+        path (str): The file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is no regular file, such as a folder or a pipe.
+        av.FFmpegError: If it is no video file.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError('it is no regular file')
+    options = {'protocol_whitelist': 'file', 'format_whitelist': ','.join(_FORMATS)}
+    errors = {'metadata_errors': 'ignore'} if int(av.__version__.split('.')[0]) < 19 else {}
+    try:
+        return av.open(address_of(path), container_options=options, **errors)
+    except av.ArgumentError as error:
+        raise ValueError('it is of no format of videos that is read here') from error
+
+
+def address_of(path: str) -> str:
+    """Return what FFmpeg takes for this file whatever its name looks like."""
+    return _PROTOCOL + os.path.abspath(path)
+
+
+def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
+    """Open a file and find its video.
+
+    Raises:
+        av.FFmpegError: If it is no media file.
+        ValueError: If there is no video in it, or none that can be decoded.
+    """
+    container = open_container(path)
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:  # covers of music
+            if stream.codec_context is not None:
+                return container, stream
+            container.close()
+            raise ValueError('there is no decoder for its codec')
+    container.close()
+    raise ValueError('there is no video stream in it')
+
+
+@dataclass
+class VideoIndex:
+    """Frames and packets of a file.
+
+    Attributes:
+        positions (list[int]): (F,) packet of each frame.
+        pts (list[int]): (F,) presentation times, ascending, in units of the stream.
+        times (np.ndarray): (F,) seconds at which frames are first shown, from 0.
+        duration (float): Seconds from the first frame to the end of the last.
+        start (int): Packet at which decoding can begin: the first keyframe.
+        flushes (bool): The decoder forgets where it is told to, or calls what it begins with no
+            keyframe.
+        by_order (bool): Frames cannot be told by time; ``pts`` and ``positions`` mean nothing.
+        timeless (bool): The container has no times of its own (avi), or those of decoding.
+        shown_duration (float): Seconds for which the packets say that they are shown.
+        end (float): Seconds at which the last packet of any stream ends, if the container says how
+            long it is.
+        interruption (str, optional): Why reading ended early.
+        missing_share (float): Share of the declared packets that is not there.
+        damage (str, optional): What is missing.
+    """
+
+    path: str
+    stream_index: int
+    keys: list[tuple[int, int]] = field(default_factory=list)  # position and pts of keyframes
+    packets: list[Optional[av.Packet]] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    pts: list[int] = field(default_factory=list)
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    duration: float = 0.0
+    start: int = 0
+    flushes: bool = True
+    by_order: bool = False
+    timeless: bool = False
+    shown_duration: float = 0.0
+    end: float = 0.0
+    interruption: Optional[str] = None
+    missing_share: float = 0.0
+    damage: Optional[str] = None
+
+    def start_of(self, number: int) -> int:
+        """Return the packet from which decoding yields a frame: a keyframe not after it."""
+        after = bisect_right(self.keys, self.positions[number], key=itemgetter(0))
+        for position, pts in reversed(self.keys[max(0, after - _MAX_STEPS_BACK):after]):
+            if pts <= self.pts[number]:
+                return position
+        return self.start
+
+    def next_key(self, position: int) -> tuple[int, int]:
+        """Return position and pts of the first keyframe after a packet; P where there is none."""
+        number = bisect_right(self.keys, position, key=itemgetter(0))
+        return self.keys[number] if number < len(self.keys) else (len(self.packets), 0)
+
+    def read(self, start: int, stop: int) -> Iterator[av.Packet]:
+        """Yield packets, from the file where they are not held."""
+        for position in range(start, min(stop, len(self.packets))):
+            packet = self.packets[position]
+            if packet is None:
+                with open_container(self.path) as container:
+                    stream = container.streams[self.stream_index]
+                    yield from islice(_demux(container, stream), position, stop)
+                return
+            yield packet
+
+    def hold(self, runs: Sequence[tuple[int, int]]) -> None:
+        """Read what a large file has in some runs of packets, in one pass."""
+        if None in self.packets:
+            inside = np.zeros(len(self.packets), bool)
+            for start, stop in runs:
+                inside[start:stop] = True
+            for position, packet in enumerate(self.read(0, int(inside.nonzero()[0].max()) + 1)):
+                self.packets[position] = packet if inside[position] else None
+
+
+def _demux(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    for packet in container.demux(stream):
+        if packet.size:  # PyAV ends with an empty one
+            yield packet
+
+
+def is_whole_jpeg(data: bytes) -> bool:
+    """Say whether an image has all its segments, which FFmpeg does not ask of Motion JPEG.
+
+    From one without a scan it returns whatever was in memory: an earlier frame.
+
+    Args:
+        data (bytes): From start of image to end of image.
+    """
+    place, has_frame = 2, False
+    while data[:2] == b'\xff\xd8' and place + 4 <= len(data) and data[place] == 0xff:
+        marker = data[place + 1]
+        if marker == 0xda:  # start of scan
+            return has_frame and b'\xff\xd9' in data.rstrip(b'\0')[-16:]
+        has_frame = has_frame or marker in (0xc0, 0xc1, 0xc2, 0xc3)
+        place += 2 + int.from_bytes(data[place + 2:place + 4], 'big')
+    return False
+
+
+def index_packets(container: av.container.InputContainer, stream: av.VideoStream) -> VideoIndex:
+    """Read all packets of a file.
+
+    Args:
+        container (av.container.InputContainer): From :func:`open_video`.
+        stream (av.VideoStream): Its video.
+
+    Returns:
+        VideoIndex: Without ``times`` where ``by_order`` is set.
+    """
+    index = VideoIndex(container.name.removeprefix(_PROTOCOL), stream.index)
+    shown, durations = _read_packets(index, container, stream)
+    codec = stream.codec_context.codec.canonical_name
+    index.flushes = codec in _TELLS_KEYFRAMES
+    index.timeless = container.format.name == 'avi' or (
+        container.format.name in _DECODING_TIMES and stream.codec_context.has_b_frames
+        and None not in shown and list(shown) == sorted(shown))
+    index.by_order = (None in shown or len(shown) < len(durations)
+                      or codec not in _ONE_FRAME_A_PACKET
+                      or (index.timeless and codec not in _INTRA_ONLY))
+    if not index.by_order and shown:
+        index.pts, index.positions = map(list, zip(*sorted(shown.items())))
+        _set_times(index, index.pts, max(durations)[1], stream)
+    index.shown_duration = float(sum(duration for _, duration in durations) * stream.time_base)
+    return index
+
+
+def _read_packets(index: VideoIndex, container: av.container.InputContainer, stream: av.VideoStream,
+                  ) -> tuple[dict[Optional[int], int], list[tuple[Optional[int], int]]]:
+    """Put packets, keyframes and ends into an index, up to where the file breaks off.
+
+    Returns:
+        tuple[dict, list]: Of packets that are shown: positions by presentation time; time and
+        duration of each. Times that are missing or repeated make the former shorter.
+    """
+    held = 0
+    shown: dict[Optional[int], int] = {}
+    durations: list[tuple[Optional[int], int]] = []
+    keys: list[int] = []
+    # where the header says how long all streams are, their ends count, too
+    says_duration = not SAYS_DURATION.isdisjoint(container.format.name.split(','))
+    try:
+        for packet in container.demux(*([] if says_duration else [stream])):
+            if packet.pts is not None and packet.size:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                index.end = max(index.end, end)
+            if packet.stream_index != stream.index or not packet.size:
+                continue
+            position = len(index.packets)
+            held += packet.size
+            index.packets.append(packet)
+            if packet.is_keyframe:
+                keys.append(position)
+                if packet.pts is not None:
+                    index.keys.append((position, packet.pts))
+            if not packet.is_discard:  # cut off by an edit list
+                shown[packet.pts] = position
+                durations.append((packet.pts, packet.duration or 0))
+    except (av.FFmpegError, IndexError) as error:  # PyAV does not know streams that begin later
+        index.interruption = f'after {len(index.packets)} packets: {first_line(error)}'
+    if held > _MAX_HELD_BYTES:
+        index.packets = [None] * len(index.packets)
+    index.start = keys[0] if keys else 0
+    return shown, durations
+
+
+def _set_times(index: VideoIndex, pts: Sequence[int], last_duration: Optional[int],
+               stream: av.VideoStream) -> None:
+    seconds = np.asarray(pts, dtype=np.float64) * float(stream.time_base)
+    index.times = seconds - seconds[0]
+    gap = float(np.diff(seconds, append=seconds[-1]).max())
+    if gap > _MAX_GAP or not np.isfinite(seconds).all():
+        raise ValueError(f'its times are damaged: two frames are {gap:.0f} s apart')
+    last = float((last_duration or 0) * stream.time_base)
+    if last <= 0:  # not all files say how long the last frame is shown
+        gaps = np.diff(seconds)
+        last = float(np.median(gaps)) if len(gaps) else float(1 / (stream.average_rate or 25))
+    index.duration = float(index.times[-1]) + last
+
+
+def index_by_decoding(index: VideoIndex, stream: av.VideoStream,
+                      frames: Iterator[av.VideoFrame]) -> VideoIndex:
+    """Complete an index by the frames that the decoder returns, where packets do not tell them.
+
+    Args:
+        index (VideoIndex): With ``by_order`` set; completed in place.
+        stream (av.VideoStream): Its video.
+        frames (Iterator[av.VideoFrame]): All frames of the file.
+
+    Returns:
+        VideoIndex: The index.
+    """
+    pts = [frame.pts for frame in frames]
+    if len(set(pts) - {None}) < len(pts):  # by its format such a file has a constant rate
+        rate = stream.average_rate or 25
+        pts = [round(number / (rate * stream.time_base)) for number in range(len(pts))]
+    if pts:
+        # packed B-frames in avi come in order, with times of one another
+        _set_times(index, sorted(pts), None, stream)
+    return index
