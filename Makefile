@@ -23,7 +23,7 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 fuzz: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python tools/analysis_tools/fuzz_decoding.py --files 30000
+	OMP_NUM_THREADS=1 $(BIN)/python tools/analysis_tools/fuzz_decoding.py --files 30000 --processes 2
 
 kill-test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.tools.kill_and_resume

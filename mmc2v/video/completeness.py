@@ -47,7 +47,8 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
         expected = max(found, stream.frames)
     if len(index.times):
         expected += _missing_at_the_end(index, container, stream, formats)
-    if len(index.times) > 2 and (
+    # raw streams have no times: FFmpeg's guesses leave a gap after the first frame
+    if len(index.times) > 2 and 'mpegvideo' not in formats and (
             'mpegts' in formats or stream.codec_context.codec.canonical_name in _CONSTANT_RATE):
         expected += _missing_between(index)  # a packet that is lost leaves a gap alone
     if 'ogg' in formats and (pages := lost_ogg_pages(index.path)):

@@ -5,6 +5,7 @@ from typing import Optional
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
@@ -18,6 +19,10 @@ _OPTIONS = {'err_detect': 'explode'}
 _REFERRING = (PictureType.P, PictureType.B, PictureType.S)
 # Sine of the angle by which a display matrix may miss a quarter turn, by rounding.
 _MAX_SKEW = 0.01
+
+# What a decoder (dnxhd) says of the first such frame of a process alone, so that what became of a
+# file would depend on those read before it.
+_SAID_ONCE = 'ACT flag set'
 
 
 class DamageError(Exception):
@@ -44,7 +49,8 @@ def display_matrix(frame: av.VideoFrame) -> Optional[tuple[float, float, float, 
     Raises:
         DamageError: If it neither keeps nor exchanges the axes.
     """
-    content = frame.side_data.get('DISPLAYMATRIX')
+    # frame.side_data would be one that the frame keeps, a cycle that holds it until it is collected
+    content = SideDataContainer(frame).get('DISPLAYMATRIX')
     if content is None:
         return None
     a, b, c, d = np.frombuffer(bytes(content), np.int32).astype(np.float64)[[0, 1, 3, 4]]
@@ -85,9 +91,6 @@ class PacketDecoder:
         self._again: Optional[av.container.InputContainer] = None
         self._was_used = False
         self._begun = False
-        # By rotation, because a frame whose side data were asked for refers to itself: it is only
-        # freed by the garbage collector.
-        self._matrices: dict[int, Optional[tuple[float, float, float, float]]] = {}
         self._prepare(stream)
 
     def _prepare(self, stream: av.VideoStream) -> None:
@@ -168,9 +171,7 @@ class PacketDecoder:
     def to_array(self, frame: av.VideoFrame) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB, upright."""
         image = self._reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
-        if frame.rotation not in self._matrices:
-            self._matrices[frame.rotation] = display_matrix(frame)
-        matrix = self._matrices[frame.rotation]
+        matrix = display_matrix(frame)
         return image if matrix is None else _displayed(image, matrix)
 
     @contextmanager
@@ -186,7 +187,8 @@ class PacketDecoder:
         try:
             with av.logging.Capture() as logs:
                 yield messages
-            messages += [text.strip() for _, name, text in logs if name == self._context.name]
+            messages += [text.strip() for _, name, text in logs
+                         if name == self._context.name and not text.startswith(_SAID_ONCE)]
         finally:
             av.logging.set_level(level)
             av.logging.set_skip_repeated(skip)

@@ -19,6 +19,8 @@ from .reader import first_line
 # Codecs whose frames are known by the time of their packet, one for one.
 _ONE_FRAME_A_PACKET = {'av1', 'h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp9'}
 _INTRA_ONLY = {'mjpeg'}
+# Containers that may say when a frame is decoded, and not when it is shown.
+_DECODING_TIMES = {'asf', 'mxf'}
 # Further codecs whose decoders say which frames are keyframes.
 _TELLS_KEYFRAMES = _ONE_FRAME_A_PACKET | {'flv1', 'h263', 'msmpeg4v2', 'msmpeg4v3', 'theora', 'vp8',
                                           'wmv1', 'wmv2'}
@@ -80,9 +82,11 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     container = open_container(path)
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:  # covers of music
-            if stream.codec_context is None:
-                raise ValueError('there is no decoder for its codec')
-            return container, stream
+            if stream.codec_context is not None:
+                return container, stream
+            container.close()
+            raise ValueError('there is no decoder for its codec')
+    container.close()
     raise ValueError('there is no video stream in it')
 
 
@@ -99,7 +103,7 @@ class VideoIndex:
         flushes (bool): The decoder forgets where it is told to, or calls what it begins with no
             keyframe.
         by_order (bool): Frames cannot be told by time; ``pts`` and ``positions`` mean nothing.
-        timeless (bool): The container has no times of its own (avi).
+        timeless (bool): The container has no times of its own (avi), or those of decoding.
         shown_duration (float): Seconds for which the packets say that they are shown.
         end (float): Seconds at which the last packet of any stream ends, if the container says how
             long it is.
@@ -198,7 +202,9 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
     shown, durations = _read_packets(index, container, stream)
     codec = stream.codec_context.codec.canonical_name
     index.flushes = codec in _TELLS_KEYFRAMES
-    index.timeless = container.format.name == 'avi'
+    index.timeless = container.format.name == 'avi' or (
+        container.format.name in _DECODING_TIMES and stream.codec_context.has_b_frames
+        and None not in shown and list(shown) == sorted(shown))
     index.by_order = (None in shown or len(shown) < len(durations)
                       or codec not in _ONE_FRAME_A_PACKET
                       or (index.timeless and codec not in _INTRA_ONLY))

@@ -109,6 +109,7 @@ MISTAKES = [
     ('analysis_tools/ablation.py', ['--jobs', '0'], 'from 1 up'),
     ('analysis_tools/ablation_report.py', [GONE], 'holds no finished run'),
     ('analysis_tools/benchmark_decoding.py', [GONE], GONE),
+    ('analysis_tools/benchmark_decoding.py', ['--worker-memory', '0'], 'from 1 up'),
     ('analysis_tools/benchmark_evaluation.py', [f'{GONE}.py'], 'is not a file'),
     ('analysis_tools/benchmark_ranks.py', ['--videos', '-3'], "got '-3'"),
     ('analysis_tools/benchmark_training.py', [f'{GONE}.py'], 'is not a file'),

@@ -7,6 +7,9 @@ medians and their ratio to MMAction2's pipeline (DecordInit, UniformSample, Deco
 the short side to 256, CenterCrop of 224). Without arguments it makes H.264 videos of 320x240 (20 s)
 and 1280x720 (10 s) in a temporary folder. Every file is also decoded from its beginning, and the
 frames of each backend are compared with those. The cache is the one of tools/cache_videos.py.
+
+With --worker-memory N it measures something else: a worker of a data loader reads the first video,
+or one made of 3840x2160 (2 s), N times, and memory and open descriptors are printed. Linux only.
 """
 from __future__ import annotations
 
@@ -127,6 +130,8 @@ def main() -> None:
                         help='measured rounds; default 9')
     parser.add_argument('--made', type=positive_int, default=3,
                         help='videos made of either size where none is given; default 3')
+    parser.add_argument('--worker-memory', type=positive_int, metavar='N',
+                        help='measure what a worker holds over this many reads instead')
     args = parser.parse_args()
     import torch
     from mmengine.registry import init_default_scope
@@ -140,6 +145,10 @@ def main() -> None:
     torch.set_num_threads(1)
     init_default_scope('mmaction')
     with tempfile.TemporaryDirectory() as folder:
+        if args.worker_memory:
+            report_worker(args.videos[0] if args.videos else None, args.worker_memory,
+                          Path(folder, '3840x2160.mp4'))
+            return
         if args.videos:
             groups = {str(given): sorted(
                 path for path in (given.rglob('*') if given.is_dir() else [given])
@@ -154,6 +163,16 @@ def main() -> None:
         if not any(groups.values()):
             raise ValueError(f'there is no video in {[str(path) for path in args.videos]}')
         report(groups, args.repeats, Path(folder))
+
+
+def report_worker(path: Path | None, reads: int, made: Path) -> None:
+    """Print what a worker holds that reads a video, or the one that is made."""
+    from worker_memory import measure_worker
+
+    if path is None:
+        make_video(made, 3840, 2160, seconds=2, seed=0)
+    for number, (memory, descriptors) in measure_worker(path or made, reads).items():
+        print(f'after {number:5} reads: {memory:6.0f} MiB, {descriptors} descriptors')
 
 
 def report(groups: dict[str, list[Path]], repeats: int, folder: Path) -> None:

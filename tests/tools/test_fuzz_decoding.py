@@ -1,0 +1,22 @@
+"""The fuzzer prints tables, and how a failure is made again."""
+import sys
+
+from .test_command_lines import TOOLS, run
+
+sys.path.insert(0, str(TOOLS / 'analysis_tools'))
+from fuzz_damage import damaged_file
+from fuzz_sources import make_sources
+
+
+def test_a_failure_is_printed_with_its_seed_and_kept(tmp_path):
+    argv = ['--only', '31', '32', '--memory', '64', '--keep', tmp_path / 'kept']
+    code, _, shown = run('analysis_tools/fuzz_decoding.py', *argv)
+    assert code == 1
+    source, way, content = damaged_file(31, make_sources())
+    assert f'memory: --only 31 ({source.codec} in {source.container}, {way})' in shown
+    [kept] = (tmp_path / 'kept').iterdir()
+    assert kept.name == '31_mov_png_lying-size.mp4'
+    assert kept.read_bytes() == content
+    assert 'files: 2,' in shown
+    assert 'memory: 1,' in shown
+    assert 'files/s' in shown
