@@ -14,15 +14,16 @@ from .packet_index import VideoIndex, is_whole_jpeg, open_container
 # The decoder refuses what it would otherwise conceal.
 _OPTIONS = {'err_detect': 'explode'}
 
-
 # Kinds of frames that refer to others; some decoders do not say of which kind theirs are.
 _REFERRING = (PictureType.P, PictureType.B, PictureType.S)
 # Sine of the angle by which a display matrix may miss a quarter turn, by rounding.
 _MAX_SKEW = 0.01
-
 # What a decoder (dnxhd) says of the first such frame of a process alone, so that what became of a
 # file would depend on those read before it.
 _SAID_ONCE = 'ACT flag set'
+# Decoders that at the end return the last frame again, under the time of a packet without a frame.
+_REPEAT = {'flv1', 'h263', 'mpeg1video', 'mpeg2video', 'mpeg4', 'msmpeg4v2', 'msmpeg4v3', 'wmv1',
+           'wmv2'}
 
 
 class DamageError(Exception):
@@ -86,7 +87,9 @@ class PacketDecoder:
         self._index = index
         self._max_pixels = max_pixels
         self._reformatter = VideoReformatter()
-        self._is_jpeg = stream.codec_context.codec.canonical_name == 'mjpeg'
+        codec = stream.codec_context.codec.canonical_name
+        self._is_jpeg = codec == 'mjpeg'
+        self._repeats = codec in _REPEAT
         self.position = 0
         self._again: Optional[av.container.InputContainer] = None
         self._was_used = False
@@ -138,6 +141,7 @@ class PacketDecoder:
         self._forget()
         context = self._context
         first_pts: Optional[int] = None
+        returned, delay = 0, stop - start  # frames that came; packets that they are behind at least
         for position, packet in enumerate(self._index.read(start, stop), start):
             self.position = position
             if position == start:
@@ -147,8 +151,15 @@ class PacketDecoder:
                 raise DamageError('a packet is corrupt')
             # B-frames that none refers to are most of what lies between targets
             context.skip_frame = 'DEFAULT' if targets is None or position in targets else 'NONREF'
-            yield from self._whole(context.decode(packet), first_pts)
-        yield from self._whole(context.decode(None), first_pts)
+            frames = context.decode(packet)
+            returned += len(frames)
+            if returned:
+                delay = min(delay, position + 1 - start - returned)
+            yield from self._whole(frames, first_pts)
+        frames = context.decode(None)
+        if self._repeats and len(frames) > delay:
+            raise DamageError('the last packet holds no frame')  # it is the one before, again
+        yield from self._whole(frames, first_pts)
 
     def _whole(self, frames: Sequence[av.VideoFrame], first_pts: Optional[int],
                ) -> Iterator[av.VideoFrame]:

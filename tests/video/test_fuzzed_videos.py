@@ -53,6 +53,13 @@ def test_two_thousand_damaged_files():
     assert result['damage']['no video']['strict: read'] == 0
 
 
+def test_the_last_frame_is_not_returned_again_for_packets_that_hold_none():
+    """MPEG-4 of which bytes were taken out: the decoder returns a frame under the next time."""
+    result = fuzz([4734], 1, 30, GIB)
+    assert result['failures'] == []
+    assert result['total']['files'] == 1
+
+
 def _hang(*_):
     time.sleep(60)
 

@@ -1,4 +1,5 @@
 """Tokenizing by open_clip."""
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import Optional
@@ -7,6 +8,11 @@ import open_clip
 from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
+
+
+@functools.cache
+def _clip_tokenizer() -> Callable:
+    return open_clip.SimpleTokenizer()  # open_clip.tokenize would not decode, as pictures do
 
 
 def _tokenizer_of(arch: str, folder: Optional[str] = None) -> Callable:
@@ -18,7 +24,7 @@ def _tokenizer_of(arch: str, folder: Optional[str] = None) -> Callable:
     text = config['text_cfg']
     name = text.get('hf_tokenizer_name', '')
     if not name:
-        return open_clip.tokenize
+        return _clip_tokenizer()
     if importlib.util.find_spec('transformers') is None:
         raise ImportError(f"the tokenizer of {arch} is '{name}' of transformers, which is not "
                           "installed: pip install 'mmc2v[transformers]'")
@@ -60,7 +66,7 @@ class Tokenize(BaseTransform):
             raise ValueError(f'max_words={max_words} leaves no room between start and end token')
         self.max_words = max_words
         self.arch = arch
-        self.tokenizer = _tokenizer_of(arch, tokenizer_dir) if arch else open_clip.tokenize
+        self.tokenizer = _tokenizer_of(arch, tokenizer_dir) if arch else _clip_tokenizer()
 
     def transform(self, results: dict) -> dict:
         """Tokenize all captions of one video."""
