@@ -41,7 +41,8 @@ def folder(tmp_path_factory):
 def run(folder, *args):
     data = [f'{kind}_dataloader.{key}' for kind in ('train', 'val', 'test') for key in (
         f'dataset.data_root={folder}', f'dataset.ann_file={"train" if kind == "train" else "test"}'
-        '.json', 'batch_size=2', 'num_workers=0', 'persistent_workers=False')]
+        '.json', 'dataset.pipeline.1.num_frames=3', 'batch_size=2', 'num_workers=0',
+        'persistent_workers=False')]
     done = run_script(*args, '--cfg-options', 'model.pretrained=None', *data)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout + done.stderr
