@@ -9,7 +9,8 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from .packet_index import VideoIndex, is_whole_jpeg, open_container
+from .packet_index import VideoIndex, open_container
+from .whole_packets import is_whole_flashsv, is_whole_jpeg
 
 # The decoder refuses what it would otherwise conceal.
 _OPTIONS = {'err_detect': 'explode'}
@@ -88,7 +89,7 @@ class PacketDecoder:
         self._max_pixels = max_pixels
         self._reformatter = VideoReformatter()
         codec = stream.codec_context.codec.canonical_name
-        self._is_jpeg = codec == 'mjpeg'
+        self._is_whole = {'mjpeg': is_whole_jpeg, 'flashsv': is_whole_flashsv}.get(codec)
         self._repeats = codec in _REPEAT
         self.position = 0
         self._again: Optional[av.container.InputContainer] = None
@@ -147,7 +148,7 @@ class PacketDecoder:
             if position == start:
                 first_pts = packet.pts
                 self._begun = packet.is_discard  # what an edit list cuts off is not returned
-            if packet.is_corrupt or (self._is_jpeg and not is_whole_jpeg(bytes(packet))):
+            if packet.is_corrupt or (self._is_whole and not self._is_whole(bytes(packet))):
                 raise DamageError('a packet is corrupt')
             # B-frames that none refers to are most of what lies between targets
             context.skip_frame = 'DEFAULT' if targets is None or position in targets else 'NONREF'

@@ -170,24 +170,6 @@ def _demux(container: av.container.InputContainer, stream: av.VideoStream) -> It
             yield packet
 
 
-def is_whole_jpeg(data: bytes) -> bool:
-    """Say whether an image has all its segments, which FFmpeg does not ask of Motion JPEG.
-
-    From one without a scan it returns whatever was in memory: an earlier frame.
-
-    Args:
-        data (bytes): From start of image to end of image.
-    """
-    place, has_frame = 2, False
-    while data[:2] == b'\xff\xd8' and place + 4 <= len(data) and data[place] == 0xff:
-        marker = data[place + 1]
-        if marker == 0xda:  # start of scan
-            return has_frame and b'\xff\xd9' in data.rstrip(b'\0')[-16:]
-        has_frame = has_frame or marker in (0xc0, 0xc1, 0xc2, 0xc3)
-        place += 2 + int.from_bytes(data[place + 2:place + 4], 'big')
-    return False
-
-
 def index_packets(container: av.container.InputContainer, stream: av.VideoStream) -> VideoIndex:
     """Read all packets of a file.
 

@@ -60,6 +60,13 @@ def test_the_last_frame_is_not_returned_again_for_packets_that_hold_none():
     assert result['total']['files'] == 1
 
 
+def test_a_block_that_is_not_whole_is_not_filled_with_what_was_in_memory():
+    """Flash Screen Video; its decoder does so, another time with other pixels."""
+    result = fuzz([33972], 1, 30, GIB)
+    assert result['failures'] == []
+    assert result['total']['strict: refused'] == 1
+
+
 def _hang(*_):
     time.sleep(60)
 
