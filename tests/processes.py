@@ -18,7 +18,8 @@ from typing import Any, Optional
 import torch
 import torch.multiprocessing as mp
 
-ROOT = Path(__file__).resolve().parents[1]
+from .tiny import ROOT
+
 _CONTEXT = multiprocessing.get_context('forkserver')
 _CONTEXT.set_forkserver_preload(
     ['mmc2v', 'mmaction.datasets', 'mmaction.models', 'matplotlib.pyplot', 'tests.tiny'])

@@ -8,6 +8,7 @@ from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 
 from mmc2v.checkpoint_reading import read_checkpoint_file
+from mmc2v.first_line import first_line_of
 from mmc2v.whole_files import write_whole
 
 from .names import numbered_names
@@ -71,7 +72,7 @@ def problem_of_checkpoint(path: str, needs_optimizer: bool = True) -> Optional[s
         needed = {'state_dict', 'meta', 'message_hub', *['optimizer'][:needs_optimizer]}
         missing = sorted(needed - set(checkpoint))
     except Exception as error:  # whatever the file consists of
-        return f'it cannot be read ({(str(error).splitlines() or [type(error).__name__])[0]})'
+        return f'it cannot be read ({first_line_of(error)})'
     return f'it has no {missing}' if missing else None
 
 

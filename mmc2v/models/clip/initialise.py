@@ -41,10 +41,15 @@ def initialise(model: BaseModule, pretrained: Optional[str] = None) -> list[str]
     """
     if _mmengine_has_work(model):
         BaseModule.init_weights(model)
-    known = _from_checkpoints(model)
+    checkpointed = _checkpointed(model)
+    known = _from_checkpoints(model, checkpointed)
     sources = ['init_cfg'] if known else []
     if pretrained is not None:
-        known |= _from_clip(model, pretrained, _only_arch(model, pretrained))
+        arch = _only_arch(model, pretrained)
+        _warn_of_other_preprocessing(model, pretrained, arch)
+        clip = read_clip_weights(pretrained, arch)
+        _refuse_other_heads(model, arch)
+        known |= _from_clip(model, clip, checkpointed)
         sources.insert(0, f"'{pretrained}'")
     random = [name for name, _ in model.named_parameters() if name not in known]
     if sources:
@@ -73,35 +78,18 @@ def _checkpointed(module: nn.Module) -> tuple[str, ...]:
                  if names_checkpoint(part))
 
 
-def _from_checkpoints(model: nn.Module) -> set[str]:
+def _from_checkpoints(model: nn.Module, checkpointed: tuple[str, ...]) -> set[str]:
     """Return the names of parameters that came from a checkpoint."""
-    whole = _checkpointed(model)
-    return {name for name, _ in model.named_parameters() if name.startswith(whole)} | {
+    return {name for name, _ in model.named_parameters() if name.startswith(checkpointed)} | {
         f'{prefix}.{name}' for prefix, part in model.named_modules()
         for name in getattr(part, 'loaded', ())}
 
 
-def _from_clip(model: nn.Module, pretrained: str, arch: Arch) -> set[str]:
-    """Copy CLIP's weights into every part that knows how; return the names that were set."""
-    _warn_of_other_preprocessing(model, pretrained, arch)
-    clip = read_clip_weights(pretrained, arch)
-    _refuse_other_heads(model, arch)
-    return start_from_clip(model, clip)
-
-
-def start_from_clip(model: nn.Module, clip: Mapping[str, Tensor]) -> set[str]:
-    """Copy CLIP's weights into every part that knows how and did not load a checkpoint.
-
-    Args:
-        model (nn.Module): Its parts have ``init_from_clip``.
-        clip (Mapping[str, Tensor]): CLIP's weights under OpenAI's keys.
-
-    Returns:
-        set[str]: Names of the model that were set.
-    """
-    whole = _checkpointed(model)
+def _from_clip(model: nn.Module, clip: Mapping[str, Tensor],
+               checkpointed: tuple[str, ...]) -> set[str]:
+    """Copy CLIP's weights into every other part that knows how; return the names that were set."""
     return {f'{prefix}.{name}' for prefix, part in model.named_modules()
-            if hasattr(part, 'init_from_clip') and not f'{prefix}.'.startswith(whole)
+            if hasattr(part, 'init_from_clip') and not f'{prefix}.'.startswith(checkpointed)
             for name in part.init_from_clip(clip)}
 
 
