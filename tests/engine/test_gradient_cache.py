@@ -12,8 +12,9 @@ from mmc2v.engine import AutocastOptimWrapper
 from mmc2v.engine.gradient_cache import GradientCacheTrainLoop, _check, cached_step
 
 from ..models.test_distributed import collated
-from ..tiny import build_model, combinations, run_config, write_dataset
-from ..tools.test_train_and_test import command, free_port, weights
+from ..processes import run_script_on_ranks
+from ..tiny import ROOT, build_model, combinations, run_config, write_dataset
+from ..tools.test_train_and_test import weights
 
 
 class Recording(OptimWrapper):
@@ -210,7 +211,8 @@ def test_two_processes_train_as_the_stock_loop_on_one(folder, plain):
     config = config_of(folder, 'two', train_cfg=CACHED)
     config.train_dataloader.batch_size = 3
     config.dump(folder / 'two.py')
-    command('bash', 'tools/dist_train.sh', folder / 'two.py', '2', env=dict(PORT=free_port()))
+    ranks = run_script_on_ranks('tools/train.py', folder / 'two.py', cwds=[ROOT] * 2)
+    assert [rank.returncode for rank in ranks] == [0, 0], ranks
     assert_same_weights(weights(folder / 'two' / 'epoch_2.pth'), plain)
 
 

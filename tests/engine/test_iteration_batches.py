@@ -74,7 +74,8 @@ def trained(data, work_dir, sampler, workers, stop_after=None, **kwargs):
     config.train_dataloader.sampler = dict(type=sampler, shuffle=True)
     config.train_dataloader.persistent_workers = workers == 1
     config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=ITERATIONS)
-    config.default_hooks.checkpoint.update(by_epoch=False, save_best=None)
+    config.default_hooks.checkpoint.update(by_epoch=False, save_best=None,
+                                           interval=stop_after or ITERATIONS)
     runner = Runner.from_cfg(config)
     seen = []
 

@@ -3,7 +3,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -18,7 +17,7 @@ from mmc2v.evaluation import RetrievalEmbeddings
 from mmc2v.registry import DATASETS
 
 from ..models import golden
-from ..processes import run_script
+from ..processes import free_port, run_script, run_script_on_ranks
 from ..tiny import ROOT, model_config, run_config, write_dataset
 
 
@@ -76,12 +75,6 @@ def command(*args, env=None, check=True):
     output = done.stdout + done.stderr
     assert (done.returncode == 0) == check, output[-6000:]
     return output
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.fixture(scope='module')
@@ -164,10 +157,12 @@ Models:
 
 def test_two_processes_test_as_one_also_where_the_sampler_pads(tested, data):
     folder, one = tested
-    command('bash', 'tools/dist_test.sh', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth', 2,
-            '--out', folder / 'two.json', '--work-dir', folder / 'two', '--dump',
-            folder / 'two.npz', *EVERYTHING, data / 'all.json', '--query-bank-size', '7',
-            '--show-dir', folder / 'shown-by-two', env=dict(PORT=free_port()))
+    ranks = run_script_on_ranks(
+        'tools/test.py', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth', '--out',
+        folder / 'two.json', '--work-dir', folder / 'two', '--dump', folder / 'two.npz',
+        *EVERYTHING, data / 'all.json', '--query-bank-size', '7', '--show-dir',
+        folder / 'shown-by-two', cwds=[ROOT] * 2)
+    assert [rank.returncode for rank in ranks] == [0, 0], ranks
     assert (folder / 'shown-by-two' / 'retrieval.png').stat().st_size > 1000
     two = json.loads((folder / 'two.json').read_text())
     assert one == two  # nine videos on two processes: one is padded

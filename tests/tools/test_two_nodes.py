@@ -1,35 +1,23 @@
 """Two nodes that share no folder train and resume as one process does."""
-import os
 import shutil
-import subprocess
-import sys
 
 import torch
 
-from ..tiny import ROOT, run_config, write_dataset
-from .test_train_and_test import command, free_port, weights
+from ..processes import run_script_on_ranks
+from ..tiny import run_config, write_dataset
+from .test_train_and_test import command, weights
 
 EVERYTHING_SAME = ('optim_wrapper.optimizer.type=SGD', 'optim_wrapper.optimizer.lr=0.1')
 
 
 def two_nodes(folder, config, *options):
     """Train on two nodes of one process each; return what they print."""
-    environment = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1', 'NNODES': '2',
-                   'PORT': free_port()}
-    nodes = []
-    for rank in range(2):
-        (folder / f'node{rank}').mkdir(exist_ok=True)
-        nodes.append(subprocess.Popen(
-            ['bash', ROOT / 'tools' / 'dist_train.sh', config, '1', '--work-dir', 'work', *options,
-             '--cfg-options', *EVERYTHING_SAME],
-            cwd=folder / f'node{rank}', env={**environment, 'NODE_RANK': str(rank)}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
-    try:
-        outputs = [node.communicate(timeout=240)[0] for node in nodes]
-    finally:
-        for node in nodes:
-            node.kill()
-    return [node.returncode for node in nodes], outputs
+    nodes = [folder / f'node{rank}' for rank in range(2)]
+    for node in nodes:
+        node.mkdir(exist_ok=True)
+    ranks = run_script_on_ranks('tools/train.py', config, '--work-dir', 'work', *options,
+                                '--cfg-options', *EVERYTHING_SAME, cwds=nodes)
+    return [rank.returncode for rank in ranks], [rank.stdout + rank.stderr for rank in ranks]
 
 
 def test_two_nodes_train_and_resume_as_one_process(tmp_path):
