@@ -5,19 +5,17 @@ there. Gaps of time are losses only where the format has a constant rate: in oth
 stands still has them as well.
 """
 import os
-import struct
 from datetime import timedelta
 from typing import Optional
 
 import av
 import numpy as np
 
+from .asf import asf_properties
 from .packet_index import SAYS_DURATION, VideoIndex
 
 _CONSTANT_RATE = {'mpeg1video', 'mpeg2video'}
 _OGG_VIDEO = (b'\x80theora', b'OVP80', b'BBCD')  # how the first packet begins
-_ASF_FILE_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
-_ASF_PROPERTIES = struct.Struct('<64xQ8xQI')  # duration in 100 ns, preroll in ms, flags
 # How far the end may lie before the promised one, in frames, and in gaps like the longest: what is
 # said to be the end of a picture that stands still is not always read.
 _END_FRAMES, _END_GAPS = 2.5, 1.25
@@ -54,6 +52,12 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
     if 'ogg' in formats and (pages := lost_ogg_pages(index.path)):
         expected += max(pages, _missing_between(index))
         reason = reason or 'pages of the file are lost'
+    if 'asf' in formats and (packets := asf_properties(index.path).lost_packets):
+        expected += max(1, _missing_between(index))
+        reason = reason or f'{packets} packets of the file are lost'
+    if index.skipped:  # a picture that stands still leaves a gap, too, but is not read over
+        expected += max(1, _missing_between(index))
+        reason = reason or f'the demuxer says: {index.skipped}'
     if index.timeless and 0 < stream.frames < found:  # times are counted, so all may be wrong
         expected = stream.frames
     if index.start:  # nothing before can be decoded
@@ -82,7 +86,9 @@ def _missing_at_the_end(index: VideoIndex, container: av.container.InputContaine
     The duration of the file is that of its longest stream, often the sound. So the video's own is
     taken where there is one (Matroska), and otherwise the end of whichever stream ends last.
     """
-    promised = _asf_duration(index.path) if 'asf' in formats else (container.duration or 0) / 1e6
+    promised = (container.duration or 0) / 1e6
+    if 'asf' in formats:
+        promised = asf_properties(index.path).duration
     end = float((stream.start_time or 0) * stream.time_base) + index.duration
     alone = _tagged_duration(stream) if 'matroska' in formats else None
     if alone is not None:
@@ -106,20 +112,6 @@ def _tagged_duration(stream: av.VideoStream) -> Optional[float]:
                          seconds=float(seconds)).total_seconds()
     except (OverflowError, ValueError):
         return None
-
-
-def _asf_duration(path: str) -> float:
-    """Return the seconds that the header says, 0 for a broadcast, which does not know them.
-
-    FFmpeg leaves them out where the file has not the size that it should have.
-    """
-    with open(path, 'rb') as file:
-        head = file.read(1 << 16)
-    place = head.find(_ASF_FILE_PROPERTIES)
-    if place < 0 or len(head) < place + _ASF_PROPERTIES.size:
-        return 0.0
-    duration, preroll, flags = _ASF_PROPERTIES.unpack_from(head, place)
-    return 0.0 if flags & 1 else duration / 1e7 - preroll / 1e3
 
 
 def lost_ogg_pages(path: str) -> int:

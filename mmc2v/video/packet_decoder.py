@@ -1,6 +1,6 @@
 """Decoding runs of packets with one thread, and noticing what the decoder would hide."""
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Optional
 
 import av
@@ -9,6 +9,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
+from .complaints import complaints_of
 from .packet_index import VideoIndex, open_container
 from .whole_packets import is_whole_flashsv, is_whole_jpeg
 
@@ -19,9 +20,6 @@ _OPTIONS = {'err_detect': 'explode'}
 _REFERRING = (PictureType.P, PictureType.B, PictureType.S)
 # Sine of the angle by which a display matrix may miss a quarter turn, by rounding.
 _MAX_SKEW = 0.01
-# What a decoder (dnxhd) says of the first such frame of a process alone, so that what became of a
-# file would depend on those read before it.
-_SAID_ONCE = 'ACT flag set'
 # Decoders that at the end return the last frame again, under the time of a packet without a frame.
 _REPEAT = {'flv1', 'h263', 'mpeg1video', 'mpeg2video', 'mpeg4', 'msmpeg4v2', 'msmpeg4v3', 'wmv1',
            'wmv2'}
@@ -186,21 +184,6 @@ class PacketDecoder:
         matrix = display_matrix(frame)
         return image if matrix is None else _displayed(image, matrix)
 
-    @contextmanager
-    def complaints(self) -> Iterator[list[str]]:
-        """Collect what the decoder logs as errors in this thread; complete when it ends.
-
-        Some faults, such as a missing reference, are concealed and show nowhere else.
-        """
-        level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
-        av.logging.set_level(av.logging.ERROR)
-        av.logging.set_skip_repeated(False)
-        messages: list[str] = []
-        try:
-            with av.logging.Capture() as logs:
-                yield messages
-            messages += [text.strip() for _, name, text in logs
-                         if name == self._context.name and not text.startswith(_SAID_ONCE)]
-        finally:
-            av.logging.set_level(level)
-            av.logging.set_skip_repeated(skip)
+    def complaints(self) -> AbstractContextManager[list[str]]:
+        """See :func:`complaints_of`: what the decoder says."""
+        return complaints_of(self._context.name)

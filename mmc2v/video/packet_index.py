@@ -26,6 +26,8 @@ _TELLS_KEYFRAMES = _ONE_FRAME_A_PACKET | {'flv1', 'h263', 'msmpeg4v2', 'msmpeg4v
                                           'wmv1', 'wmv2'}
 # Containers whose header says how long the file is.
 SAYS_DURATION = {'asf', 'flv', 'matroska'}
+# Demuxers that call an error what they cannot read of a file, and nothing else.
+SAYS_WHAT_IT_SKIPS = ('asf', 'flv', 'matroska,webm')
 # Keyframes before a frame that are looked at; where none serves, decoding begins at the start.
 _MAX_STEPS_BACK = 16
 # Containers of videos, by FFmpeg's names: no playlists, scripts, numbered images, texts or devices.
@@ -108,6 +110,7 @@ class VideoIndex:
         end (float): Seconds at which the last packet of any stream ends, if the container says how
             long it is.
         interruption (str, optional): Why reading ended early.
+        skipped (str, optional): What the demuxer could not read and went on behind.
         missing_share (float): Share of the declared packets that is not there.
         damage (str, optional): What is missing.
     """
@@ -127,6 +130,7 @@ class VideoIndex:
     shown_duration: float = 0.0
     end: float = 0.0
     interruption: Optional[str] = None
+    skipped: Optional[str] = None
     missing_share: float = 0.0
     damage: Optional[str] = None
 

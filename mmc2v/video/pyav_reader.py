@@ -12,15 +12,24 @@ from typing import Optional
 import av
 import numpy as np
 
+from .complaints import complaints_of
 from .completeness import note_missing
 from .packet_decoder import DamageError, PacketDecoder, check_size
-from .packet_index import VideoIndex, index_by_decoding, index_packets, open_video
+from .packet_index import (
+    SAYS_WHAT_IT_SKIPS,
+    VideoIndex,
+    index_by_decoding,
+    index_packets,
+    open_video,
+)
 from .reader import MAX_PIXELS, VideoDecodeError, first_line
 
 # What PyAV raises on files that are none
 _UNREADABLE = (av.FFmpegError, OSError, DamageError, ValueError, EOFError, IndexError,
                ArithmeticError, MemoryError)
 
+# What Matroska's demuxer says of live recordings; where others should end is compared.
+_SAID_AT_THE_END = 'File ended prematurely'
 # Faults after which the rest counts as lost where a file is opened anew after each, which takes the
 # longer the more packets it has.
 _MAX_REOPENED = 100
@@ -55,7 +64,6 @@ class PyAVReader:
         self._container: Optional[av.container.InputContainer] = None
         self._decoder: Optional[PacketDecoder] = None
         try:
-            self._container, self._stream = open_video(path)
             self._index = self._make_index()
             self._check_index()
         except _UNREADABLE as error:
@@ -95,9 +103,13 @@ class PyAVReader:
         self.close()
 
     def _make_index(self) -> VideoIndex:
-        declared = self._stream.codec_context
-        check_size(declared.width, declared.height, self._max_pixels)
-        index = index_packets(self._container, self._stream)
+        with complaints_of(*SAYS_WHAT_IT_SKIPS) as skipped:
+            self._container, self._stream = open_video(self.path)
+            declared = self._stream.codec_context
+            check_size(declared.width, declared.height, self._max_pixels)
+            index = index_packets(self._container, self._stream)
+        index.skipped = next((text for text in skipped if not text.startswith(_SAID_AT_THE_END)),
+                             None)
         self._decoder = PacketDecoder(self._stream, index, self._max_pixels)
         self._lost = 0
         if index.by_order:

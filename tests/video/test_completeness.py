@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
+from mmc2v.video.asf import asf_properties
 
 from .made_videos import write
 from .test_lost_keyframe import without
 
 VP8 = dict(codec='libvpx', options={'deadline': 'realtime', 'threads': '1'})
+PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')  # of ASF
+DATA = bytes.fromhex('3626b2758e66cf11a6d900aa0062ce6c')
 KINDS = {
     'wmv2': ('a.wmv', dict(codec='wmv2')),
     'flv1': ('a.flv', dict(codec='flv')),
@@ -62,6 +65,41 @@ def test_a_lost_page_of_ogg_is_missed(tmp_path):
     with pytest.raises(VideoDecodeError, match='pages of the file are lost'):
         BACKENDS['pyav'](str(path))
     assert 'pages of the file are lost' in BACKENDS['pyav'](str(path), 0.5).damage
+
+
+def read_every(path, step):
+    reader = BACKENDS['pyav'](path)
+    return reader.read(range(0, len(reader.times), step))
+
+
+@pytest.mark.parametrize('kind', ['wmv2', 'flv1', 'h264 flv', 'vp8 webm', 'vp9 webm', 'h264 mkv',
+                                  'h264 wmv'])
+@pytest.mark.parametrize('way', ['cut out', 'overwritten'])
+@pytest.mark.parametrize('place', [0.3, 0.5])
+def test_bytes_lost_in_the_middle_are_missed(kind, way, place, tmp_path):
+    """Also where all that is left decodes: what is lost would look like a picture that stands."""
+    all_keyframes = dict(options={'g': '1', 'bf': '0'})
+    name, how = {**KINDS, 'h264 mkv': ('a.mkv', all_keyframes),
+                 'h264 wmv': ('b.wmv', all_keyframes)}[kind]
+    path = Path(write(str(tmp_path / name), **how))
+    content = path.read_bytes()
+    begin = int(place * len(content))
+    end = begin + len(content) // 5
+    path.write_bytes(content[:begin] + content[end:] if way == 'cut out' else
+                     content[:begin] + bytes(end - begin) + content[end:])
+    with pytest.raises(VideoDecodeError):
+        read_every(str(path), 12)
+    if kind not in ('wmv2', 'flv1'):  # of those, frames that are not whole may be more
+        reader = BACKENDS['pyav'](str(path), 0.95)
+        assert reader.damage is not None
+
+
+@pytest.mark.parametrize('content', [
+    b'', PROPERTIES, PROPERTIES + b'\xff' * 71 + b'\0' + b'\xff' * 99,
+    PROPERTIES + bytes(72) + b'\1\0\0\0' * 3 + DATA + b'\xff' * 99])
+def test_headers_of_asf_are_not_believed(content, tmp_path):
+    (tmp_path / 'a.wmv').write_bytes(content)
+    assert asf_properties(str(tmp_path / 'a.wmv')).lost_packets >= 0
 
 
 def test_a_gap_is_missed_where_the_format_has_a_constant_rate(tmp_path):
