@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmc2v.registry import MODELS
-from mmc2v.video.packet_index import _FORMATS as FORMATS
+from mmc2v.video.opening import FORMATS
 
 from .tiny import ROOT, batch
 

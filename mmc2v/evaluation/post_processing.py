@@ -5,7 +5,8 @@ N captions (queries), M videos, Q captions of a query bank, D width.
 """
 import numpy as np
 
-from .ranks import Rescore, score_blocks
+from .positive_pairs import Rescore
+from .ranks import score_blocks
 
 
 def dual_softmax(text: np.ndarray, video: np.ndarray, over: str, scale: float) -> Rescore:

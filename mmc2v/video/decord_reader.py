@@ -5,8 +5,8 @@ from typing import Optional
 import av
 import numpy as np
 
+from .opening import address_of, open_video
 from .packet_decoder import check_size, display_matrix
-from .packet_index import address_of, open_video
 from .reader import MAX_PIXELS, VideoDecodeError, first_line
 
 

@@ -10,7 +10,8 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from .complaints import complaints_of
-from .packet_index import VideoIndex, open_container
+from .opening import open_container
+from .packet_index import VideoIndex
 from .whole_packets import is_whole_flashsv, is_whole_jpeg
 
 # The decoder refuses what it would otherwise conceal.

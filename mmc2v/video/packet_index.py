@@ -2,8 +2,6 @@
 
 F frames, P packets in the order of decoding.
 """
-import os
-import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from typing import Optional
 import av
 import numpy as np
 
+from .opening import PROTOCOL, open_container
 from .reader import first_line
 
 # Codecs whose frames are known by the time of their packet, one for one.
@@ -30,66 +29,10 @@ SAYS_DURATION = {'asf', 'flv', 'matroska'}
 SAYS_WHAT_IT_SKIPS = ('asf', 'flv', 'matroska,webm')
 # Keyframes before a frame that are looked at; where none serves, decoding begins at the start.
 _MAX_STEPS_BACK = 16
-# Containers of videos, by FFmpeg's names: no playlists, scripts, numbered images, texts or devices.
-_FORMATS = ('asf', 'avi', 'dv', 'flv', 'gif', 'h264', 'hevc', 'ivf', 'live_flv', 'm4v', 'matroska',
-            'mjpeg', 'mov', 'mp4', 'mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm',
-            'vc1', 'webm', 'wtv', 'yuv4mpegpipe')
-_PROTOCOL = 'file:'
 # Seconds between two frames, beyond which a time is damaged rather than the recording slow.
 _MAX_GAP = 24 * 3600
 # Compressed bytes that a reader keeps; of larger files it reads what it needs a second time.
 _MAX_HELD_BYTES = 256 * 2 ** 20
-
-
-def open_container(path: str) -> av.container.InputContainer:
-    """Open a video file, and nothing else that FFmpeg would open.
-
-    A name may look like a URL or a pattern of images, and a file of any name may be a playlist or a
-    script that opens other files and connections. So only regular files are opened, by the protocol
-    of files, and only in formats that hold videos themselves.
-
-    Before PyAV 19 bytes that are no UTF-8 in a title would be an error; since then they never are,
-    and the argument is gone.
-
-    Args:
-        path (str): The file.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is no regular file, such as a folder or a pipe.
-        av.FFmpegError: If it is no video file.
-    """
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError('it is no regular file')
-    options = {'protocol_whitelist': 'file', 'format_whitelist': ','.join(_FORMATS)}
-    errors = {'metadata_errors': 'ignore'} if int(av.__version__.split('.')[0]) < 19 else {}
-    try:
-        return av.open(address_of(path), container_options=options, **errors)
-    except av.ArgumentError as error:
-        raise ValueError('it is of no format of videos that is read here') from error
-
-
-def address_of(path: str) -> str:
-    """Return what FFmpeg takes for this file whatever its name looks like."""
-    return _PROTOCOL + os.path.abspath(path)
-
-
-def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
-    """Open a file and find its video.
-
-    Raises:
-        av.FFmpegError: If it is no media file.
-        ValueError: If there is no video in it, or none that can be decoded.
-    """
-    container = open_container(path)
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:  # covers of music
-            if stream.codec_context is not None:
-                return container, stream
-            container.close()
-            raise ValueError('there is no decoder for its codec')
-    container.close()
-    raise ValueError('there is no video stream in it')
 
 
 @dataclass
@@ -184,7 +127,7 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
     Returns:
         VideoIndex: Without ``times`` where ``by_order`` is set.
     """
-    index = VideoIndex(container.name.removeprefix(_PROTOCOL), stream.index)
+    index = VideoIndex(container.name.removeprefix(PROTOCOL), stream.index)
     shown, durations = _read_packets(index, container, stream)
     codec = stream.codec_context.codec.canonical_name
     index.flushes = codec in _TELLS_KEYFRAMES

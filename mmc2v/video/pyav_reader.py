@@ -14,13 +14,13 @@ import numpy as np
 
 from .complaints import complaints_of
 from .completeness import note_missing
+from .opening import open_video
 from .packet_decoder import DamageError, PacketDecoder, check_size
 from .packet_index import (
     SAYS_WHAT_IT_SKIPS,
     VideoIndex,
     index_by_decoding,
     index_packets,
-    open_video,
 )
 from .reader import MAX_PIXELS, VideoDecodeError, first_line
 

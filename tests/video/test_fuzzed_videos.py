@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmc2v.datasets.transforms import BACKENDS, DecodeFrames, OpenVideo, VideoDecodeError
-from mmc2v.video.packet_index import _FORMATS
+from mmc2v.video.opening import FORMATS
 
 from .made_videos import write
 
@@ -37,7 +37,7 @@ def test_every_format_that_is_read_is_made_and_read_exactly(tmp_path):
         assert len(frames) == len(expected) >= 12, source
         assert all(map(np.array_equal, frames, expected)), (source.container, source.codec)
         reader.close()
-    assert set(_FORMATS) - made == set(NOT_MADE)
+    assert set(FORMATS) - made == set(NOT_MADE)
 
 
 def test_two_thousand_damaged_files():

@@ -28,7 +28,8 @@ from mmc2v.datasets.transforms import (
     SampleGridFrames,
 )
 from mmc2v.video import VideoDecodeError
-from mmc2v.video.packet_index import VideoIndex, open_container
+from mmc2v.video.opening import open_container
+from mmc2v.video.packet_index import VideoIndex
 
 # What must not happen.
 FAULTS = ('crash', 'hang', 'memory', 'descriptors', 'another error', 'another time', 'flagged',
