@@ -32,7 +32,7 @@ _MAX_STEPS_BACK = 16
 # Seconds between two frames, beyond which a time is damaged rather than the recording slow.
 _MAX_GAP = 24 * 3600
 # Compressed bytes that a reader keeps; of larger files it reads what it needs a second time.
-_MAX_HELD_BYTES = 256 * 2 ** 20
+MAX_HELD_BYTES = 256 * 2 ** 20
 
 
 @dataclass
@@ -40,6 +40,8 @@ class VideoIndex:
     """Frames and packets of a file.
 
     Attributes:
+        packets (list[av.Packet | None]): (P,) none where a large file is not held in memory.
+        sizes (list[int]): (P,) bytes of each packet.
         positions (list[int]): (F,) packet of each frame.
         pts (list[int]): (F,) presentation times, ascending, in units of the stream.
         times (np.ndarray): (F,) seconds at which frames are first shown, from 0.
@@ -62,6 +64,7 @@ class VideoIndex:
     stream_index: int
     keys: list[tuple[int, int]] = field(default_factory=list)  # position and pts of keyframes
     packets: list[Optional[av.Packet]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     pts: list[int] = field(default_factory=list)
     times: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -101,14 +104,33 @@ class VideoIndex:
                 return
             yield packet
 
-    def hold(self, runs: Sequence[tuple[int, int]]) -> None:
-        """Read what a large file has in some runs of packets, in one pass."""
+    def in_parts(self, runs: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Yield runs of packets; those of a large file are in memory then, a part at a time.
+
+        Args:
+            runs (Sequence[tuple[int, int]]): First packet and the one after the last of each.
+        """
+        part: list[tuple[int, int]] = []
+        room = MAX_HELD_BYTES
+        for start, stop in runs:
+            size = sum(self.sizes[start:stop])
+            if part and size > room:
+                yield from self._held(part)
+                part, room = [], MAX_HELD_BYTES
+            part.append((start, stop))
+            room -= size
+        yield from self._held(part)
+
+    def _held(self, runs: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """Read what some runs have, in one pass, where the file is not held as a whole."""
         if None in self.packets:
             inside = np.zeros(len(self.packets), bool)
             for start, stop in runs:
                 inside[start:stop] = True
+            self.packets = [None] * len(self.packets)  # let go of the part before
             for position, packet in enumerate(self.read(0, int(inside.nonzero()[0].max()) + 1)):
                 self.packets[position] = packet if inside[position] else None
+        return runs
 
 
 def _demux(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
@@ -167,7 +189,10 @@ def _read_packets(index: VideoIndex, container: av.container.InputContainer, str
                 continue
             position = len(index.packets)
             held += packet.size
-            index.packets.append(packet)
+            index.sizes.append(packet.size)
+            if held > MAX_HELD_BYTES and index.packets and index.packets[0] is not None:
+                index.packets = [None] * position
+            index.packets.append(packet if held <= MAX_HELD_BYTES else None)
             if packet.is_keyframe:
                 keys.append(position)
                 if packet.pts is not None:
@@ -177,8 +202,6 @@ def _read_packets(index: VideoIndex, container: av.container.InputContainer, str
                 durations.append((packet.pts, packet.duration or 0))
     except (av.FFmpegError, IndexError) as error:  # PyAV does not know streams that begin later
         index.interruption = f'after {len(index.packets)} packets: {first_line(error)}'
-    if held > _MAX_HELD_BYTES:
-        index.packets = [None] * len(index.packets)
     index.start = keys[0] if keys else 0
     return shown, durations
 

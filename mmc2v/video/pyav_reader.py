@@ -195,9 +195,9 @@ class PyAVReader:
                 groups.setdefault(index.start_of(number), set()).add(number)
             targets = {start: {index.positions[number] for number in numbers}
                        for start, numbers in groups.items()}
-            index.hold([(start, max(those) + 1) for start, those in targets.items()])
-            for start, those in targets.items():
-                yield groups[start], self._decoder.frames(start, max(those) + 1, those), False
+            for start, stop in index.in_parts([(start, max(those) + 1)
+                                               for start, those in targets.items()]):
+                yield groups[start], self._decoder.frames(start, stop, targets[start]), False
         if missing:
             yield set(missing), self._from_start(), True
 

@@ -169,11 +169,15 @@ def test_rotation_is_the_one_that_players_apply(tmp_path):
 
 def test_a_large_file_is_not_held_in_memory(tmp_path, monkeypatch):
     path = write(tmp_path / 'a.mp4', options={'g': '10', 'bf': '2'})
-    monkeypatch.setattr(packet_index, '_MAX_HELD_BYTES', 1000)
+    monkeypatch.setattr(packet_index, 'MAX_HELD_BYTES', 1000)
     reader = BACKENDS['pyav'](path)
     assert all(packet is None for packet in reader._index.packets)
     reader.read([5, 33])
     assert 0 < sum(packet is not None for packet in reader._index.packets) < 30
+    for number, _ in reader.decode(range(60)):  # also where all of it is read
+        held = [position for position, packet in enumerate(reader._index.packets) if packet]
+        assert len(held) <= 10
+        assert held[0] <= number <= held[-1]
     assert_exact(path, 60)
 
 
