@@ -64,7 +64,19 @@ def grid_to_frames(times: np.ndarray, grid: np.ndarray, fps: float = 5.0) -> np.
     Returns:
         np.ndarray: (T,) frame indices.
     """
-    instants = grid / fps
+    return frames_at(times, grid / fps)
+
+
+def frames_at(times: np.ndarray, instants: np.ndarray) -> np.ndarray:
+    """Find the frames that are shown at some instants.
+
+    Args:
+        times (np.ndarray): Seconds at which frames are first shown, from 0, ascending.
+        instants (np.ndarray): (T,) seconds, not negative.
+
+    Returns:
+        np.ndarray: (T,) frame indices.
+    """
     # Decoders give times as float32. The allowance stays far below the 0.2 ms by which the frames
     # of 29.97 fps miss the instants.
     allowance = 1e-5 + 2e-7 * instants

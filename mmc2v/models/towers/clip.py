@@ -51,8 +51,9 @@ def freeze_layers(tower: nn.Module, blocks: nn.ModuleList, num: int,
 class CLIPVisionTower(BaseModule):
     """CLIP's image encoder, or that of another two-tower model of open_clip.
 
-    It sees frames alone. Where it has batch norm (ResNet, FastViT) it encodes the valid ones only,
-    so that padding has no influence on the statistics.
+    It encodes each frame without the others (``sees_frames_alone``). Where it has batch norm
+    (ResNet, FastViT) it encodes the valid ones only, so that padding has no influence on the
+    statistics.
 
     Args:
         arch (str | dict): See :func:`~mmc2v.models.clip.architecture.clip_config`.
@@ -68,6 +69,8 @@ class CLIPVisionTower(BaseModule):
         ValueError: If there are fewer blocks than are to be frozen, or the encoder is not
             open_clip's own vision transformer, and blocks are to be frozen or positions drawn.
     """
+
+    sees_frames_alone = True
 
     def __init__(self, arch: Union[str, dict], position_std: Optional[float] = None,
                  grad_checkpointing: bool = False, freeze_layer_num: int = -1,

@@ -1,0 +1,215 @@
+"""Bringing an index up to date with folders of videos."""
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from torch import nn
+
+from .encoder import ClipEncoder
+from .frames import Clips, Damage, Part
+from .scan import find_changes, stat_of
+from .store import Content, IndexStore, Stat
+from .workers import Failed, VideoWorkers
+
+# Seconds within which a file was changed that may still be being written, and between two looks.
+_RECENT, _BETWEEN_LOOKS = 3.0, 1.0
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    Attributes:
+        counts (Counter): Files by what became of them: 'indexed', 'known' (what is in them was in
+            the index, under another name or before), 'unreadable', 'growing' (left for the next
+            run), 'same', 'removed'.
+        unreadable (dict[str, str]): Reasons, by path.
+        damaged (dict[str, str]): What was filled or is missing, by path.
+        growing (list[str]): Files that were being written.
+        closed (list[str]): Folders that cannot be read.
+        seconds_of_video (float): That were indexed.
+        seconds (float): That it took.
+    """
+
+    counts: Counter = field(default_factory=Counter)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+    growing: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    seconds_of_video: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class _File:
+    """A file that is being read.
+
+    Attributes:
+        stat (Stat): When it was found.
+        digest (bytes): Of what is in it.
+        clips (Clips, optional): What is encoded of it.
+        encoder (ClipEncoder, optional): Of those.
+        others (list[tuple[str, Stat]]): Further files of the same content, which wait for it.
+    """
+
+    stat: Stat
+    digest: bytes = b''
+    clips: Optional[Clips] = None
+    encoder: Optional[ClipEncoder] = None
+    others: list[tuple[str, Stat]] = field(default_factory=list)
+
+
+class Indexer:
+    """Reads what is new by workers, encodes it here, and writes each file in one transaction.
+
+    Args:
+        store (IndexStore): For writing.
+        model (nn.Module): In evaluation mode.
+        num_frames (int): T, frames that the model takes.
+        workers (VideoWorkers): Processes that read videos.
+        watch (Callable, optional): Called with (finished file or None, its bytes, the report so
+            far, and how many bytes there are to read).
+    """
+
+    def __init__(self, store: IndexStore, model: nn.Module, num_frames: int, workers: VideoWorkers,
+                 watch: Optional[Callable] = None) -> None:
+        self._store, self._model, self._num_frames = store, model, num_frames
+        self._workers = workers
+        self._watch = watch or (lambda *args: None)
+        self._reading: dict[str, _File] = {}
+        self._by_digest: dict[bytes, str] = {}
+        self._report = Report()
+
+    def run(self, roots: Sequence[str]) -> Report:
+        """Index what has changed, also what appears meanwhile; then forget what has gone.
+
+        Args:
+            roots (Sequence[str]): Absolute paths of folders or files.
+
+        Returns:
+            Report: What was done.
+        """
+        start = time.monotonic()
+        self._report = report = Report()
+        tried: dict[str, Stat] = {}
+        while True:
+            known = self._store.files()
+            changes = find_changes(roots, known)
+            if not tried:
+                report.counts['same'] = changes.same
+            new = {path: stat for path, stat in changes.new.items() if tried.get(path) != stat
+                   and path not in report.growing}
+            if not new:
+                break
+            tried.update(new)
+            self._read(new)
+        if changes.gone:  # at the end, so that what has moved is found by its content before
+            self._store.remove(changes.gone)
+        report.counts['removed'] = len(changes.gone)
+        report.closed = changes.closed
+        report.seconds = time.monotonic() - start
+        return report
+
+    def _read(self, new: Mapping[str, Stat]) -> None:
+        """Read files; those that may still be being written come last."""
+        now = time.time()
+        recent = {path for path, stat in new.items() if now - stat.mtime / 1e9 < _RECENT}
+        todo = deque(sorted(new, key=lambda path: path in recent))
+        looked, total = time.monotonic(), sum(stat.size for stat in new.values())
+        while todo or self._workers.busy:
+            while todo and self._workers.idle:
+                path = todo.popleft()
+                if path in recent:
+                    time.sleep(max(0.0, looked + _BETWEEN_LOOKS - time.monotonic()))
+                if self._has_changed(path, new[path]):
+                    self._end(path, new[path], 'growing', total)
+                else:
+                    self._reading[path] = _File(new[path])
+                    self._workers.begin(path, new[path].size)
+            for path, message in self._workers.messages() if self._workers.busy else ():
+                kind = self._take(path, message)
+                if kind:
+                    file = self._reading.pop(path)
+                    self._by_digest.pop(file.digest, None)
+                    self._end(path, file.stat, kind, total)
+
+    def _has_changed(self, path: str, stat: Stat) -> bool:
+        try:
+            return stat_of(path) != stat
+        except OSError:
+            return True
+
+    def _end(self, path: str, stat: Stat, kind: str, total: int) -> None:
+        self._report.counts[kind] += 1
+        if kind == 'growing':
+            self._report.growing.append(path)
+        self._watch(path, stat.size, self._report, total)
+
+    def _take(self, path: str, message: Any) -> str:
+        """Take what a worker says; return what became of the file if that was the end."""
+        file = self._reading[path]
+        if isinstance(message, bytes):
+            return self._take_digest(path, file, message)
+        if isinstance(message, Clips):
+            file.clips = message
+            file.encoder = ClipEncoder(self._model, message.frames, self._num_frames)
+        elif isinstance(message, Part):
+            file.encoder.add(message.numbers, message.images)
+        elif message is None:  # what came of it before does not count
+            file.encoder = ClipEncoder(self._model, file.clips.frames, self._num_frames)
+        elif isinstance(message, Failed):
+            return self._refuse(path, file, message)
+        elif isinstance(message, Damage):
+            return self._add(path, file, message.text)
+        return ''
+
+    def _take_digest(self, path: str, file: _File, digest: bytes) -> str:
+        """Decide whether a file is decoded, once what is in it is known."""
+        content = self._store.content_of(digest)
+        if self._has_changed(path, file.stat):
+            self._workers.decide(path, False)
+            return 'growing'
+        if content is not None:
+            self._workers.decide(path, False)
+            self._store.link(path, file.stat, content)
+            return 'known'
+        if digest in self._by_digest:
+            self._workers.decide(path, False)
+            self._reading[self._by_digest[digest]].others.append((path, file.stat))
+            return 'known'
+        file.digest = digest
+        self._by_digest[digest] = path
+        self._workers.decide(path, True)
+        return ''
+
+    def _add(self, path: str, file: _File, damage: Optional[str]) -> str:
+        """Put a file that was read as a whole into the index."""
+        try:
+            vectors = file.encoder.finish()
+        except ValueError as error:
+            return self._refuse(path, file, Failed(str(error)))
+        if self._has_changed(path, file.stat):
+            self._report.growing += [other for other, _ in file.others]
+            return 'growing'
+        self._store.add(path, file.stat, Content(file.digest, file.clips.duration,
+                                                 file.clips.spans, vectors, damage))
+        content = self._store.content_of(file.digest)
+        for other, stat in file.others:
+            self._store.link(other, stat, content)
+        if damage:
+            self._report.damaged[path] = damage
+        self._report.seconds_of_video += file.clips.duration
+        return 'indexed'
+
+    def _refuse(self, path: str, file: _File, failed: Failed) -> str:
+        """List a file, and those of the same content, with the reason."""
+        for name, stat in [(path, file.stat), *file.others]:
+            # what may pass is tried again by the next run, as if the file had changed
+            self._store.refuse(name, stat._replace(mtime=-1) if failed.passing else stat,
+                               failed.reason)
+            self._report.unreadable[name] = failed.reason
+        self._report.counts['known'] -= len(file.others)
+        self._report.counts['unreadable'] += len(file.others)
+        return 'unreadable'

@@ -1,0 +1,57 @@
+"""Exact search: inner products with all vectors.
+
+N vectors, D their width.
+"""
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+# Rows of half precision that are turned into single precision at a time.
+_BLOCK = 65536
+
+
+class Vectors:
+    """Vectors in memory, in single precision where that takes at most half of what is free.
+
+    Scores are those of the half-precision vectors in either case.
+
+    Args:
+        parts (Sequence[np.ndarray]): (n, D) float16 each; N rows together.
+        width (int): D.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray], width: int) -> None:
+        count = sum(len(part) for part in parts)
+        single = count * width * 4 <= _free_bytes() / 2
+        self._rows = torch.empty(count, width, dtype=torch.float32 if single else torch.float16)
+        place, rows = 0, self._rows.numpy()
+        for part in parts:
+            rows[place:place + len(part)] = part
+            place += len(part)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def scores(self, query: np.ndarray) -> np.ndarray:
+        """Return (N,) float32 inner products with a query.
+
+        Args:
+            query (np.ndarray): (D,) float32.
+        """
+        vector = torch.from_numpy(np.ascontiguousarray(query, np.float32))
+        if self._rows.dtype == torch.float32:
+            return torch.mv(self._rows, vector).numpy()
+        return np.concatenate([np.zeros(0, np.float32), *(
+            torch.mv(self._rows[start:start + _BLOCK].float(), vector).numpy()
+            for start in range(0, len(self._rows), _BLOCK))])
+
+
+def _free_bytes() -> float:
+    """Return the memory that is free, by what Linux says; elsewhere as if there were enough."""
+    try:
+        with open('/proc/meminfo') as file:
+            fields = dict(line.split(':') for line in file)
+        return 1024.0 * int(fields['MemAvailable'].split()[0])
+    except (OSError, KeyError, ValueError):
+        return float('inf')

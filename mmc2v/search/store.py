@@ -1,0 +1,266 @@
+"""The index of one's videos: a SQLite file, the only truth.
+
+C clips of a file, D width of their vectors.
+"""
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
+
+import numpy as np
+
+FORMAT = 1
+_APPLICATION = 0x6D6D3276  # 'mm2v', in the header of the file
+_SCHEMA = """
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE contents (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, duration REAL NOT NULL,
+    damage TEXT, spans BLOB NOT NULL, vectors BLOB NOT NULL);
+CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
+    content INTEGER REFERENCES contents (id), reason TEXT) WITHOUT ROWID;
+CREATE INDEX files_of_contents ON files (content);
+"""
+# So that a vector fills its pages: larger ones would leave half of each empty.
+_PAGE_BYTES = 1024
+
+
+class Stat(NamedTuple):
+    """What tells whether a file has changed.
+
+    Attributes:
+        size (int): Bytes.
+        mtime (int): Nanoseconds.
+    """
+
+    size: int
+    mtime: int
+
+
+class FileRecord(NamedTuple):
+    """What the index knows of a file.
+
+    Attributes:
+        stat (Stat): When it was looked at.
+        content (int, optional): Number of what is in it; none where it could not be read.
+        reason (str, optional): Why it could not.
+    """
+
+    stat: Stat
+    content: Optional[int]
+    reason: Optional[str]
+
+
+@dataclass
+class Content:
+    """What is in a file, under whatever names.
+
+    Attributes:
+        digest (bytes): Of its bytes.
+        duration (float): Seconds.
+        spans (np.ndarray): (C, 2) start and end of each clip in seconds; where there are several,
+            the last one is the whole video.
+        vectors (np.ndarray): (C, D) float16 unit vectors.
+        damage (str, optional): What was filled, or is missing.
+    """
+
+    digest: bytes
+    duration: float
+    spans: np.ndarray
+    vectors: np.ndarray
+    damage: Optional[str] = None
+
+
+class IndexStore:
+    """Reads and writes an index; every change is a transaction that is on the disk when it ends.
+
+    Readers see the index as it was before a change or after it, also while another process writes.
+
+    Args:
+        path (str | Path): The file.
+        create (bool): Make it where there is none, for writing. By default it is only read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no index, or one of another format.
+        OSError: If it cannot be opened or written.
+    """
+
+    def __init__(self, path: Union[str, Path], create: bool = False) -> None:
+        self.path = os.path.abspath(path)
+        if not create and not os.path.isfile(self.path):
+            raise FileNotFoundError(f"there is no index '{path}'; make one: python tools/search.py "
+                                    f"index FOLDER --index '{path}'")
+        self._writes = create
+        with self._errors():
+            self._db = self._connect()
+            self._prepare()
+
+    def _connect(self) -> sqlite3.Connection:
+        address = Path(self.path).as_uri()
+        if self._writes:
+            db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
+            db.execute(f'PRAGMA page_size = {_PAGE_BYTES}')
+            return db
+        # a log of changes can only be read where its folder can be written, or when it is empty
+        is_fixed = not os.access(os.path.dirname(self.path), os.W_OK) and not os.path.exists(
+            f'{self.path}-wal')
+        return sqlite3.connect(f'{address}?mode=ro{"&immutable=1" * is_fixed}', uri=True,
+                               isolation_level=None, timeout=30)
+
+    def _prepare(self) -> None:
+        kind = self._db.execute('PRAGMA application_id').fetchone()[0]
+        version = self._db.execute('PRAGMA user_version').fetchone()[0]
+        is_empty = not self._db.execute('SELECT count(*) FROM sqlite_master').fetchone()[0]
+        if not (self._writes and is_empty) and kind != _APPLICATION:
+            raise ValueError(f"'{self.path}' is no index of mmc2v; choose another name")
+        if kind == _APPLICATION and version != FORMAT:
+            raise ValueError(f"'{self.path}' is an index of format {version}; this mmc2v reads "
+                             f'format {FORMAT}. Make it anew with --rebuild')
+        if self._writes:
+            self._db.execute('PRAGMA journal_mode = WAL')
+            self._db.execute('PRAGMA synchronous = FULL')
+            self._db.execute('PRAGMA foreign_keys = ON')
+            if is_empty:
+                with self.transaction():
+                    for statement in _SCHEMA.split(';'):
+                        self._db.execute(statement)
+                    self._db.execute(f'PRAGMA application_id = {_APPLICATION}')
+                    self._db.execute(f'PRAGMA user_version = {FORMAT}')
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Name the file in SQLite's errors."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            name = getattr(error, 'sqlite_errorname', '')
+            if name in ('SQLITE_NOTADB', 'SQLITE_CORRUPT') or 'malformed' in str(error):
+                raise ValueError(f"'{self.path}' is damaged or no index ({error}); if it was one, "
+                                 'make it anew with --rebuild') from error
+            raise OSError(f"the index '{self.path}': {error}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is changed within the block one change: all of it or nothing."""
+        with self._errors():
+            self._db.execute('BEGIN IMMEDIATE')
+            try:
+                yield
+                self._db.execute('COMMIT')
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute('ROLLBACK')
+                raise
+
+    def close(self) -> None:
+        """Close it; after writing it is one file again, unless someone reads."""
+        if self._writes:
+            with self._errors():
+                self._db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        self._db.close()
+
+    @property
+    def version(self) -> int:
+        """A number that changes when another process has changed the index."""
+        with self._errors():
+            return self._db.execute('PRAGMA data_version').fetchone()[0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the index was made by; empty where it is new."""
+        with self._errors():
+            return {key: json.loads(value)
+                    for key, value in self._db.execute('SELECT key, value FROM settings')}
+
+    def set(self, settings: Mapping[str, Any]) -> None:
+        """Write settings beside those that are there."""
+        with self.transaction():
+            self._db.executemany('REPLACE INTO settings VALUES (?, ?)',
+                                 [(key, json.dumps(value)) for key, value in settings.items()])
+
+    def files(self) -> dict[str, FileRecord]:
+        """Return what is known of each file, by path."""
+        with self._errors():
+            return {os.fsdecode(path): FileRecord(Stat(size, mtime), content, reason)
+                    for path, size, mtime, content, reason in
+                    self._db.execute('SELECT path, size, mtime, content, reason FROM files')}
+
+    def content_of(self, digest: bytes) -> Optional[int]:
+        """Return the number of a content, or None where it is not in the index."""
+        with self._errors():
+            row = self._db.execute('SELECT id FROM contents WHERE digest = ?', [digest]).fetchone()
+        return row and row[0]
+
+    def add(self, path: str, stat: Stat, content: Content) -> None:
+        """Put a file with what is in it into the index, in one transaction."""
+        with self.transaction():
+            number = self._db.execute(
+                'INSERT INTO contents (digest, duration, damage, spans, vectors) '
+                'VALUES (?, ?, ?, ?, ?)',
+                [content.digest, content.duration, content.damage,
+                 np.ascontiguousarray(content.spans, '<f8').tobytes(),
+                 np.ascontiguousarray(content.vectors, '<f2').tobytes()]).lastrowid
+            self._put(path, stat, number, None)
+
+    def link(self, path: str, stat: Stat, content: int) -> None:
+        """Say that a file has a content that is in the index already."""
+        with self.transaction():
+            self._put(path, stat, content, None)
+
+    def refuse(self, path: str, stat: Stat, reason: str) -> None:
+        """List a file with the reason for which it cannot be read."""
+        with self.transaction():
+            self._put(path, stat, None, reason)
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Forget files, and what was in them alone."""
+        with self.transaction():
+            for path in paths:
+                self._put(path, None, None, None)
+
+    def _put(self, path: str, stat: Optional[Stat], content: Optional[int],
+             reason: Optional[str]) -> None:
+        name = os.fsencode(path)
+        before = self._db.execute('SELECT content FROM files WHERE path = ?', [name]).fetchone()
+        if stat is None:
+            self._db.execute('DELETE FROM files WHERE path = ?', [name])
+        else:
+            self._db.execute('REPLACE INTO files VALUES (?, ?, ?, ?, ?)',
+                             [name, stat.size, stat.mtime, content, reason])
+        if before is not None and before[0] != content:  # the last file that had it may be gone
+            self._db.execute('DELETE FROM contents WHERE id = ? AND NOT EXISTS '
+                             '(SELECT 1 FROM files WHERE content = ?)', [before[0]] * 2)
+
+    def contents(self) -> Iterator[tuple[int, Content]]:
+        """Yield number and content of all, in the order of numbers."""
+        with self._errors():
+            for number, digest, duration, damage, spans, vectors in self._db.execute(
+                    'SELECT id, digest, duration, damage, spans, vectors FROM contents '
+                    'ORDER BY id'):
+                spans = np.frombuffer(spans, '<f8').reshape(-1, 2)
+                yield number, Content(digest, duration, spans, np.frombuffer(
+                    vectors, '<f2').reshape(len(spans), -1), damage)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many files, contents and clips there are, and bytes of vectors."""
+        with self._errors():
+            files, unreadable = self._db.execute(
+                'SELECT count(*), count(reason) FROM files').fetchone()
+            contents, clips, size = self._db.execute(
+                'SELECT count(*), coalesce(sum(length(spans) / 16), 0), '
+                'coalesce(sum(length(vectors)), 0) FROM contents').fetchone()
+            hours = self._db.execute('SELECT coalesce(sum(duration), 0) / 3600.0 FROM contents'
+                                     ).fetchone()[0]
+        return dict(files=files, unreadable=unreadable, contents=contents, clips=clips,
+                    vector_bytes=size, hours=hours)
+
+    def fault(self) -> Optional[str]:
+        """Return what SQLite finds wrong with the file itself, or None."""
+        try:
+            found = [row[0] for row in self._db.execute('PRAGMA integrity_check(3)')]
+        except sqlite3.DatabaseError as error:
+            return str(error)
+        return None if found == ['ok'] else '; '.join(found)

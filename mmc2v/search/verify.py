@@ -1,0 +1,69 @@
+"""Whether an index is whole."""
+import os
+
+import numpy as np
+
+from .scan import stat_of
+from .store import Content, IndexStore
+
+# By how much the length of a vector in half precision may miss 1.
+_TOLERANCE = 5e-3
+
+
+def problems_of(store: IndexStore) -> list[str]:
+    """Look at every row, and at every file that the index names.
+
+    Args:
+        store (IndexStore): The index.
+
+    Returns:
+        list[str]: What is wrong, and what to do; empty where all is well.
+    """
+    fault = store.fault()
+    if fault:
+        return [f'the file is damaged: {fault}. Make the index anew with --rebuild']
+    settings, found = store.settings, []
+    numbers = set()
+    for number, content in store.contents():
+        numbers.add(number)
+        wrong = _problem(content, settings.get('width'))
+        if wrong:
+            found.append(f'content {number}: {wrong}. Make the index anew with --rebuild')
+    named = set()
+    for path, record in store.files().items():
+        named.add(record.content)
+        if record.content is None and record.reason is None:
+            found.append(f'{path!r} has neither content nor reason. Index it again')
+        elif record.content is not None and record.content not in numbers:
+            found.append(f'{path!r} has a content that is not there. Make the index anew with '
+                         '--rebuild')
+        found += _of_disk(path, record.stat, record.reason)
+    found += [f'content {number} is of no file. Make the index anew with --rebuild'
+              for number in sorted(numbers - named)]
+    return found
+
+
+def _problem(content: Content, width: int) -> str:
+    """Return what is wrong with the rows of one content, or nothing."""
+    if content.vectors.shape[1] != width:
+        return f'its vectors have {content.vectors.shape[1]} numbers and not {width}'
+    lengths = np.linalg.norm(content.vectors.astype(np.float32), axis=1)
+    if not np.allclose(lengths, 1, atol=_TOLERANCE):  # nor NaN
+        return f'a vector has the length {lengths[np.abs(lengths - 1).argmax()]:.3f} and not 1'
+    starts, ends = content.spans.T
+    if not ((starts >= 0) & (starts <= ends) & (ends <= content.duration + 1e-6)).all():
+        return f'a clip lies outside the video of {content.duration:.1f} s'
+    return '' if len(content.digest) == 32 else 'its digest is none'
+
+
+def _of_disk(path: str, stat: tuple, reason: str | None) -> list[str]:
+    """Compare a file with what the index knows of it."""
+    try:
+        now = stat_of(path)
+    except OSError:
+        if os.path.lexists(path):
+            return [f'{path!r} can no longer be reached. Run index again when it can']
+        return [f'{path!r} is no longer there. Run index again to forget it']
+    if reason is None and now != stat:
+        return [f'{path!r} has changed. Run index again to read it anew']
+    return []

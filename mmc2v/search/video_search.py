@@ -1,0 +1,307 @@
+"""Search over one's own videos, from Python.
+
+Example:
+    >>> from mmc2v.search import VideoSearch
+    >>> with VideoSearch('my.index') as search:
+    ...     search.add('~/Videos')
+    ...     for hit in search.search('a red ring moves left'):
+    ...         print(hit.paths[0], hit.moments[0].start, hit.moments[0].score)
+"""
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from .encoder import ClipEncoder
+from .frames import ClipFrames, Clips, Part, digest_of
+from .indexing import Indexer, Report
+from .model import SearchModel, describe
+from .nearest import Vectors
+from .ranking import Moment, rank_moments
+from .scan import inside
+from .store import IndexStore
+from .workers import VideoWorkers
+
+# What makes vectors what they are; the checkpoint's place does not.
+_FINGERPRINT = ('weights', 'model', 'pipeline', 'precision', 'window', 'stride')
+
+
+@dataclass(frozen=True)
+class VideoHit:
+    """A video that was found.
+
+    Attributes:
+        paths (list[str]): Its names: the same file may lie in several places.
+        duration (float): Seconds.
+        moments (list[Moment]): The best first.
+    """
+
+    paths: list[str]
+    duration: float
+    moments: list[Moment]
+
+
+class VideoSearch:
+    """An index of videos and the model that made it.
+
+    Args:
+        index (str | Path): File of the index; made by the first :meth:`add`.
+        config (str, optional): Config of the model. Defaults to the index's own, and for a new one
+            to zero-shot CLIP (:data:`~mmc2v.search.model.DEFAULT_CONFIG`).
+        checkpoint (str, optional): Its checkpoint. Defaults likewise.
+        window (float, optional): Seconds of a clip. Defaults to the index's, or 10.
+        stride (float, optional): Seconds from one clip to the next. Defaults to the index's, or
+            half a window.
+        device (str, optional): Where the model runs. Defaults to a GPU if there is one.
+        precision (str, optional): Of towers and neck, 'float32' or 'bfloat16'. Defaults to the
+            index's, or see :func:`~mmc2v.search.model.describe`.
+        cfg_options (Sequence[str]): Overrides of the config, ``key=value``.
+
+    Raises:
+        ValueError: If the file is no index.
+    """
+
+    def __init__(self, index: Union[str, Path], config: Optional[str] = None,
+                 checkpoint: Optional[str] = None, *, window: Optional[float] = None,
+                 stride: Optional[float] = None, device: Optional[str] = None,
+                 precision: Optional[str] = None, cfg_options: Sequence[str] = ()) -> None:
+        self.index = os.path.abspath(os.path.expanduser(index))
+        self._given = dict(config=config, checkpoint=checkpoint, window=window, stride=stride,
+                           precision=precision, options=cfg_options)
+        self._device = device
+        self._model: Optional[SearchModel] = None
+        self._store: Optional[IndexStore] = None
+        self._loaded: Optional[tuple] = None  # version, and what was read then
+        self._known = IndexStore(self.index).settings if os.path.exists(self.index) else {}
+
+    def __enter__(self) -> 'VideoSearch':
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._store is not None:
+            self._store.close()
+        self._store = self._loaded = None
+
+    @property
+    def store(self) -> IndexStore:
+        """The index, for reading."""
+        if self._store is None:
+            self._store = IndexStore(self.index)
+        return self._store
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the index is or will be made by: the index's own where nothing else was given."""
+        given = {key: self._given[key] for key in ('window', 'stride', 'precision')
+                 if self._given[key] is not None}
+        if self._known and not (self._given['config'] or self._given['options']):
+            settings = {**self._known, **given}
+            if self._given['checkpoint']:
+                settings['checkpoint'] = os.path.abspath(self._given['checkpoint'])
+            return settings
+        described = describe(*(self._given[key] for key in ('config', 'checkpoint')),
+                             given.get('precision', self._known.get('precision')),
+                             self._given['options'])
+        window = given.get('window', self._known.get('window', 10.0))
+        return dict(described, window=window,
+                    stride=given.get('stride', self._known.get('stride', window / 2)))
+
+    @property
+    def model(self) -> SearchModel:
+        """The model; loaded when it is first needed.
+
+        Raises:
+            ValueError: If it is not the one that made the index.
+        """
+        if self._model is None:
+            settings = self.settings
+            model = SearchModel(settings, self._device)
+            self._refuse_other(dict(settings, weights=model.weights))
+            self._model = model
+        return self._model
+
+    def _refuse_other(self, settings: dict[str, Any]) -> None:
+        """Refuse to mix vectors that cannot be compared."""
+        differing = [key for key in _FINGERPRINT
+                     if self._known and settings[key] != self._known[key]]
+        if not differing:
+            return
+
+        def told(of: dict[str, Any]) -> str:
+            return (f"{of['name']} (weights {of['weights'][:8]}, {of['precision']}, windows of "
+                    f"{of['window']:g} s every {of['stride']:g} s)")
+        raise ValueError(
+            f"'{self.index}' was made by {told(self._known)}; this is {told(settings)}: other "
+            f'{", ".join(differing)}. Search with what made it, or make it anew: '
+            f'python tools/search.py index FOLDER --index {self.index} --rebuild')
+
+    def add(self, *roots: Union[str, Path], workers: Optional[int] = None,
+            watch: Optional[Callable] = None) -> Report:
+        """Bring the index up to date with folders or files.
+
+        What is in the index and has not changed is left as it is; what is no longer there is
+        forgotten. May be interrupted at any moment: what was indexed stays.
+
+        Args:
+            *roots (str | Path): Folders, searched with all that is in them, or files.
+            workers (int, optional): Processes that decode. Defaults to one a core.
+            watch (Callable, optional): See :class:`~mmc2v.search.indexing.Indexer`.
+
+        Returns:
+            Report: What was done.
+
+        Raises:
+            FileNotFoundError: If a root is not there.
+            ValueError: If the index was made by another model, or another run writes into it.
+            OSError: If the index cannot be written.
+        """
+        places = [os.path.abspath(os.path.expanduser(root)) for root in roots]
+        with self._writing() as store:
+            settings = self.settings
+            source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
+            with VideoWorkers(workers or os.cpu_count() or 1, settings['pipeline'],
+                              settings['window'], settings['stride']) as processes:
+                model = self.model  # while the processes start
+                if not self._known:
+                    store.set(dict(settings, weights=model.weights, width=model.width))
+                    self._known = store.settings
+                return Indexer(store, model.model, source.num_frames, processes, watch).run(places)
+
+    def remove(self, *roots: Union[str, Path]) -> int:
+        """Forget files, or what was in folders; the files themselves stay where they are.
+
+        Args:
+            *roots (str | Path): Folders or files.
+
+        Returns:
+            int: Number of files that were in the index.
+        """
+        places = [os.path.abspath(os.path.expanduser(root)) for root in roots]
+        with self._writing() as store:
+            paths = inside(places, store.files())
+            store.remove(paths)
+        return len(paths)
+
+    def _writing(self) -> '_Writing':
+        return _Writing(self.index)
+
+    def search(self, query: Union[str, Path], top: int = 10, per_video: int = 3) -> list[VideoHit]:
+        """Find moments by a sentence, or videos like one.
+
+        Args:
+            query (str | Path): A sentence; or, as a Path, a video file.
+            top (int): Videos to return at most. Defaults to 10.
+            per_video (int): Moments of each at most. Defaults to 3.
+
+        Returns:
+            list[VideoHit]: The best first. For a video as query each is found as a whole, and the
+            query itself is left out.
+
+        Raises:
+            ValueError: If the sentence is empty, or the model is not the one of the index.
+            VideoDecodeError: If the video cannot be decoded.
+        """
+        if isinstance(query, Path):
+            return self._search_like(query, top)
+        if not query.strip():
+            raise ValueError('the sentence to search for is empty')
+        clips, _, contents = self._load()
+        vector = self.model.encode_text(query)
+        found = rank_moments(clips['vectors'].scores(vector), clips['videos'], clips['spans'], top,
+                             per_video)
+        return [VideoHit(contents[hit.video][0], contents[hit.video][1], hit.moments)
+                for hit in found]
+
+    def _search_like(self, path: Path, top: int) -> list[VideoHit]:
+        vector = self.encode_video(str(path))
+        _, wholes, contents = self._load()
+        found = rank_moments(wholes['vectors'].scores(vector), wholes['videos'], wholes['spans'],
+                             top + 1, 1)
+        digest = digest_of(str(path))
+        return [VideoHit(contents[hit.video][0], contents[hit.video][1], hit.moments)
+                for hit in found if contents[hit.video][2] != digest][:top]
+
+    def encode_video(self, path: str) -> np.ndarray:
+        """Return the (D,) float32 unit vector of a whole video.
+
+        Raises:
+            VideoDecodeError: If it cannot be decoded.
+        """
+        settings, model = self.settings, self.model
+        source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
+        encoder = clips = None
+        for message in source.read(path):
+            if isinstance(message, Clips):
+                clips = message
+            if isinstance(message, Clips) or message is None:
+                encoder = ClipEncoder(model.model, clips.frames, source.num_frames)
+            elif isinstance(message, Part):
+                encoder.add(message.numbers, message.images)
+        return encoder.finish()[-1].astype(np.float32)
+
+    def _load(self) -> tuple[dict[str, Any], dict[str, Any], dict[int, tuple]]:
+        """Return clips, whole videos, and what each content is; read again after changes."""
+        version = self.store.version
+        if self._loaded is None or self._loaded[0] != version:
+            self._loaded = (version, *self._read())
+        return self._loaded[1:]
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Any], dict[int, tuple]]:
+        names: dict[int, list[str]] = {}
+        for path, record in sorted(self.store.files().items()):
+            if record.content is not None:
+                names.setdefault(record.content, []).append(path)
+        clips: dict[str, list] = dict(vectors=[], videos=[], spans=[])
+        wholes: dict[str, list] = dict(vectors=[], videos=[], spans=[])
+        contents = {}
+        for number, content in self.store.contents():
+            if number not in names:  # a file came while this was read
+                continue
+            contents[number] = (names[number], content.duration, content.digest)
+            several = len(content.spans) > 1
+            for table, rows in ((clips, slice(0, -1 if several else None)),
+                                (wholes, slice(-1, None))):
+                table['vectors'].append(content.vectors[rows])
+                table['spans'].append(content.spans[rows])
+                table['videos'].append(np.full(len(content.spans[rows]), number))
+        width = self._known['width'] if self._known else 0
+        return (*({'vectors': Vectors(table['vectors'], width),
+                   'videos': np.concatenate([np.zeros(0, np.int64), *table['videos']]),
+                   'spans': np.concatenate([np.zeros((0, 2)), *table['spans']])}
+                  for table in (clips, wholes)), contents)
+
+
+class _Writing:
+    """The index opened for writing by this process alone."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> IndexStore:
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        self._lock = FileLock(f'{self._path}.lock')
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise ValueError(f"another run writes into the index '{self._path}'; wait for its end, "
+                             'or end it') from None
+        try:
+            self._store = IndexStore(self._path, create=True)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self._store
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._store.close()
+        finally:
+            self._lock.release()

@@ -1,0 +1,165 @@
+"""Find moments in one's own videos by a sentence.
+
+    python tools/search.py index ~/Videos --index my.index
+    python tools/search.py query --index my.index "a dog jumps into the water"
+    python tools/search.py query --index my.index --video clip.mp4
+    python tools/search.py info --index my.index
+    python tools/search.py verify --index my.index
+    python tools/search.py remove ~/Videos/old --index my.index
+
+Without --config it searches by zero-shot CLIP. A trained model sees more:
+    python tools/search.py index ~/Videos --index my.index \
+        --config configs/clip2video_msrvtt.py --checkpoint work_dirs/clip2video_msrvtt/epoch_5.pth
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.append(str(Path(__file__).resolve().parent))
+from command_line import (
+    Parser,
+    add_cfg_options,
+    non_blank,
+    non_negative_float,
+    positive_int,
+    run,
+)
+
+if TYPE_CHECKING:
+    from mmc2v.search import Report, VideoHit, VideoSearch
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = Parser(__doc__)
+    commands = parser.add_subparsers(dest='command', required=True, parser_class=Parser)
+    index = commands.add_parser('index', description='Bring an index up to date with folders.',
+                                help='bring an index up to date with folders')
+    index.add_argument('roots', nargs='+', help='folders, with all that is in them, or files')
+    index.add_argument('--window', type=non_negative_float,
+                       help='seconds of a clip; default 10, or that of the index')
+    index.add_argument('--stride', type=non_negative_float,
+                       help='seconds from one clip to the next; default half a window')
+    index.add_argument('--workers', type=positive_int,
+                       help='processes that decode; default one a core')
+    index.add_argument('--rebuild', action='store_true',
+                       help='make the index anew, and replace the old one when it is whole')
+    query = commands.add_parser('query', help='find moments by a sentence',
+                                description='Find moments by a sentence, or videos like one.')
+    query.add_argument('sentence', nargs='?', type=non_blank, help='what to look for')
+    query.add_argument('--video', type=Path,
+                       help='find videos like this one, in place of a sentence')
+    query.add_argument('--top', type=positive_int, default=10, help='videos to show; default 10')
+    query.add_argument('--per-video', type=positive_int, default=3,
+                       help='moments of a video; default 3')
+    query.add_argument('--json', action='store_true', help='print one JSON document')
+    query.add_argument('--show', type=Path, metavar='PICTURE',
+                       help='draw frames of the moments into a picture')
+    remove = commands.add_parser('remove', description='Forget files; they stay where they are.',
+                                 help='forget files')
+    remove.add_argument('roots', nargs='+', help='folders or files')
+    commands.add_parser('info', description='Show what is in an index, and what could not be read.',
+                        help='show what is in an index, and what could not be read')
+    commands.add_parser('verify', description='Look at every row and file of an index.',
+                        help='look at every row and file of an index')
+    for name, command in commands.choices.items():
+        command.add_argument('--index', type=Path, required=True, help='file of the index')
+        if name in ('index', 'query'):
+            _add_model(command)
+    args = parser.parse_args()
+    if args.command == 'query' and (args.sentence is None) == (args.video is None):
+        query.error('give a sentence or --video, one of them')
+    return args
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument('--config', help='config of the model; default that of the index, for a '
+                         'new one zero-shot CLIP')
+    command.add_argument('--checkpoint', help='its checkpoint')
+    command.add_argument('--device', help='such as cpu or cuda:0; default a GPU if there is one')
+    command.add_argument('--precision', choices=['float32', 'bfloat16'],
+                         help='of the towers; default bfloat16 on CPUs with instructions for it')
+    add_cfg_options(command)
+
+
+def open_search(args: argparse.Namespace, index: Path) -> VideoSearch:
+    """Open an index with the model that the command line names."""
+    from mmc2v.search import VideoSearch
+    return VideoSearch(index, args.config, args.checkpoint, device=args.device,
+                       precision=args.precision, cfg_options=args.cfg_options,
+                       window=getattr(args, 'window', None), stride=getattr(args, 'stride', None))
+
+
+def index_videos(args: argparse.Namespace) -> None:
+    """Index, and say what was done."""
+    from search_output import IndexProgress, report_lines
+
+    from mmc2v.search.model import DEFAULT_CONFIG, describe_default
+
+    target = args.index
+    if args.rebuild:
+        args.index = target.with_name(f'{target.name}.rebuild')
+        args.index.unlink(missing_ok=True)
+    with open_search(args, args.index) as search:
+        settings = search.settings
+        print(f"model: {settings['name']}, {settings['precision']}; windows of "
+              f"{settings['window']:g} s every {settings['stride']:g} s")
+        if settings['name'] == DEFAULT_CONFIG.split('::')[1].removesuffix('.py'):
+            print(describe_default())
+        with IndexProgress() as progress:
+            report: Report = search.add(*args.roots, workers=args.workers, watch=progress)
+    if args.rebuild:
+        os.replace(args.index, target)
+        Path(f'{args.index}.lock').unlink(missing_ok=True)
+    print('\n'.join(report_lines(report, target)))
+
+
+def query_index(args: argparse.Namespace) -> None:
+    """Search, and show what was found."""
+    from search_output import hit_lines, to_document
+    query: Any = args.video if args.video is not None else args.sentence
+    with open_search(args, args.index) as search:
+        hits: list[VideoHit] = search.search(query, args.top, args.per_video)
+    if args.show is not None:
+        from visualizations.moments_picture import draw_moments
+        draw_moments(hits, str(query), args.show)
+    if args.json:
+        print(json.dumps(to_document(query, args.index, hits), indent=1))
+    else:
+        print('\n'.join(hit_lines(hits)))
+        if args.show is not None:
+            print(f'picture: {args.show}')
+
+
+def main() -> None:
+    """Do what the command line says."""
+    args = parse_args()
+    if args.command == 'index':
+        return index_videos(args)
+    if args.command == 'query':
+        return query_index(args)
+    from search_output import info_lines
+
+    from mmc2v.search import VideoSearch
+    from mmc2v.search.verify import problems_of
+    with VideoSearch(args.index) as search:
+        if args.command == 'remove':
+            print(f'{search.remove(*args.roots)} files forgotten')
+        elif args.command == 'info':
+            print('\n'.join(info_lines(search.store)))
+        else:
+            problems = problems_of(search.store)
+            print('\n'.join([*problems, f'{len(problems)} problems']))
+            sys.exit(bool(problems))
+
+
+if __name__ == '__main__':
+    try:
+        run(main)
+    except KeyboardInterrupt:
+        sys.exit('interrupted: what was indexed stays; the same command goes on')
