@@ -1,11 +1,12 @@
-# make setup | test | demo | compare | ablation | survey | compat | fuzz | kill-test | lint
+# make setup | test | demo | compare | ablation | survey | compat | fuzz | kill-test |
+# search-kill-test | lint
 # (each makes .venv first where it is missing)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup test fuzz kill-test demo compare ablation survey compat lint clean
+.PHONY: setup test fuzz kill-test search-kill-test demo compare ablation survey compat lint clean
 
 setup: $(STAMP)
 
@@ -27,6 +28,9 @@ fuzz: $(STAMP)
 
 kill-test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.tools.kill_and_resume
+
+search-kill-test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.search.kill_indexing --kills 60
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py --out work_dirs/demo configs/clip2video_moving_shapes.py

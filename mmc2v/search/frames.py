@@ -76,7 +76,8 @@ class ClipFrames:
 
     def __init__(self, pipeline: Sequence[dict], length: float, stride: float) -> None:
         init_default_scope('mmaction')
-        kinds = [str(step['type']).split('.')[-1] for step in pipeline]
+        kinds = [getattr(step['type'], '__name__', str(step['type'])).split('.')[-1]
+                 for step in pipeline]
         if not {'OpenVideo', 'DecodeFrames'} <= set(kinds):
             raise ValueError('the pipeline of the config opens no videos (mmc2v.OpenVideo, '
                              'mmc2v.DecodeFrames): a model of features cannot search videos')

@@ -6,16 +6,22 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 import torch
+from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
+from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from mmc2v.apis import encode_texts, init_model
 from mmc2v.config_reading import read_config
+from mmc2v.registered_types import known_types
 
 # PE-Core-B/16 with mean pooling: zero-shot it finds about half of MSR-VTT's videos at rank 1, where
 # CLIP's ViT-B/32 finds 30 % (figures of their authors), at three times the cost of a frame.
@@ -50,7 +56,8 @@ class SearchModel:
         if checkpoint is not None and not os.path.isfile(checkpoint):
             raise FileNotFoundError(f"the checkpoint '{checkpoint}' is not there; give the same "
                                     'one by --checkpoint')
-        model = init_model(config, checkpoint)
+        with redirect_stdout(StringIO()):  # MMEngine prints what it loads
+            model = init_model(config, checkpoint)
         self.weights = digest_of_weights(model)
         if self.description['precision'] == 'bfloat16':
             from mmc2v.apis import use_bf16_weights
@@ -103,6 +110,33 @@ def default_precision() -> str:
     except OSError:
         return 'float32'
     return 'bfloat16' if 'avx512_bf16' in flags or 'amx_bf16' in flags else 'float32'
+
+
+def refuse_unregistered(description: Mapping[str, Any]) -> None:
+    """Refuse what an index from a stranger could name beside models and transforms.
+
+    MMEngine would import and call anything that has a name with a dot in it.
+
+    Args:
+        description (Mapping[str, Any]): Settings of an index.
+
+    Raises:
+        ValueError: With the name.
+    """
+    for module in ('mmaction.models', 'mmaction.datasets', 'mmc2v.models', 'mmc2v.datasets'):
+        import_module(module)
+    known = known_types(MODELS) | known_types(TRANSFORMS) | known_types(WEIGHT_INITIALIZERS)
+    waiting: list[Any] = [description.get('model'), description.get('pipeline')]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            if 'type' in node and node['type'] not in known:
+                raise ValueError(
+                    f"the index asks for '{node['type']}', which is none of the models and "
+                    'transforms that are registered; give the config that it was made with')
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
 
 
 def plain(value: Any) -> Any:

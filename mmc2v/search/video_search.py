@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from .encoder import ClipEncoder
 from .frames import ClipFrames, Clips, Part, digest_of
 from .indexing import Indexer, Report
-from .model import SearchModel, describe
+from .model import SearchModel, describe, refuse_unregistered
 from .nearest import Vectors
 from .ranking import Moment, rank_moments
 from .scan import inside
@@ -75,7 +75,7 @@ class VideoSearch:
         self._device = device
         self._model: Optional[SearchModel] = None
         self._store: Optional[IndexStore] = None
-        self._loaded: Optional[tuple] = None  # version, and what was read then
+        self._loaded: Optional[tuple[int, _Clips]] = None  # version, and what was read then
         self._known = IndexStore(self.index).settings if os.path.exists(self.index) else {}
 
     def __enter__(self) -> 'VideoSearch':
@@ -103,6 +103,7 @@ class VideoSearch:
         given = {key: self._given[key] for key in ('window', 'stride', 'precision')
                  if self._given[key] is not None}
         if self._known and not (self._given['config'] or self._given['options']):
+            refuse_unregistered(self._known)
             settings = {**self._known, **given}
             if self._given['checkpoint']:
                 settings['checkpoint'] = os.path.abspath(self._given['checkpoint'])
@@ -202,32 +203,28 @@ class VideoSearch:
             per_video (int): Moments of each at most. Defaults to 3.
 
         Returns:
-            list[VideoHit]: The best first. For a video as query each is found as a whole, and the
-            query itself is left out.
+            list[VideoHit]: The best first. For a video as query a moment may be a whole video, and
+            the query itself is left out.
 
         Raises:
             ValueError: If the sentence is empty, or the model is not the one of the index.
             VideoDecodeError: If the video cannot be decoded.
         """
         if isinstance(query, Path):
-            return self._search_like(query, top)
-        if not query.strip():
+            vector, itself = self.encode_video(str(query)), digest_of(str(query))
+        elif query.strip():
+            vector, itself = self.model.encode_text(query), None
+        else:
             raise ValueError('the sentence to search for is empty')
-        clips, _, contents = self._load()
-        vector = self.model.encode_text(query)
-        found = rank_moments(clips['vectors'].scores(vector), clips['videos'], clips['spans'], top,
-                             per_video)
-        return [VideoHit(contents[hit.video][0], contents[hit.video][1], hit.moments)
-                for hit in found]
-
-    def _search_like(self, path: Path, top: int) -> list[VideoHit]:
-        vector = self.encode_video(str(path))
-        _, wholes, contents = self._load()
-        found = rank_moments(wholes['vectors'].scores(vector), wholes['videos'], wholes['spans'],
-                             top + 1, 1)
-        digest = digest_of(str(path))
-        return [VideoHit(contents[hit.video][0], contents[hit.video][1], hit.moments)
-                for hit in found if contents[hit.video][2] != digest][:top]
+        clips = self._load()
+        # a sentence asks for a moment; what a video is like may be another as a whole
+        asked = ~clips.whole if itself is None else ~np.isin(
+            clips.videos, [number for number, video in clips.contents.items()
+                           if video.digest == itself])
+        found = rank_moments(clips.vectors.scores(vector)[asked], clips.videos[asked],
+                             clips.spans[asked], top, per_video)
+        return [VideoHit(clips.contents[hit.video].paths, clips.contents[hit.video].duration,
+                         hit.moments) for hit in found]
 
     def encode_video(self, path: str) -> np.ndarray:
         """Return the (D,) float32 unit vector of a whole video.
@@ -247,36 +244,52 @@ class VideoSearch:
                 encoder.add(message.numbers, message.images)
         return encoder.finish()[-1].astype(np.float32)
 
-    def _load(self) -> tuple[dict[str, Any], dict[str, Any], dict[int, tuple]]:
-        """Return clips, whole videos, and what each content is; read again after changes."""
+    def _load(self) -> '_Clips':
+        """Return all clips; they are read again after changes."""
         version = self.store.version
         if self._loaded is None or self._loaded[0] != version:
-            self._loaded = (version, *self._read())
-        return self._loaded[1:]
+            self._loaded = (version, self._read())
+        return self._loaded[1]
 
-    def _read(self) -> tuple[dict[str, Any], dict[str, Any], dict[int, tuple]]:
+    def _read(self) -> '_Clips':
         names: dict[int, list[str]] = {}
         for path, record in sorted(self.store.files().items()):
             if record.content is not None:
                 names.setdefault(record.content, []).append(path)
-        clips: dict[str, list] = dict(vectors=[], videos=[], spans=[])
-        wholes: dict[str, list] = dict(vectors=[], videos=[], spans=[])
-        contents = {}
+        contents, parts, videos, spans, whole = {}, [], [], [], []
         for number, content in self.store.contents():
             if number not in names:  # a file came while this was read
                 continue
-            contents[number] = (names[number], content.duration, content.digest)
-            several = len(content.spans) > 1
-            for table, rows in ((clips, slice(0, -1 if several else None)),
-                                (wholes, slice(-1, None))):
-                table['vectors'].append(content.vectors[rows])
-                table['spans'].append(content.spans[rows])
-                table['videos'].append(np.full(len(content.spans[rows]), number))
-        width = self._known['width'] if self._known else 0
-        return (*({'vectors': Vectors(table['vectors'], width),
-                   'videos': np.concatenate([np.zeros(0, np.int64), *table['videos']]),
-                   'spans': np.concatenate([np.zeros((0, 2)), *table['spans']])}
-                  for table in (clips, wholes)), contents)
+            count = len(content.spans)
+            contents[number] = _Video(names[number], content.duration, content.digest)
+            parts.append(content.vectors)
+            spans.append(content.spans)
+            videos.append(np.full(count, number))
+            whole.append((np.arange(count) == count - 1) & (count > 1))
+        return _Clips(Vectors(parts, self.store.settings.get('width', 0)),
+                      np.concatenate([np.zeros(0, np.int64), *videos]),
+                      np.concatenate([np.zeros((0, 2)), *spans]),
+                      np.concatenate([np.zeros(0, bool), *whole]), contents)
+
+
+class _Video(NamedTuple):
+    """One content: its names, seconds and digest."""
+
+    paths: list[str]
+    duration: float
+    digest: bytes
+
+
+class _Clips(NamedTuple):
+    """All clips of an index: N vectors, the (N,) contents they are of, (N, 2) seconds, and (N,)
+    whether each is a whole video beside its own clips.
+    """
+
+    vectors: Vectors
+    videos: np.ndarray
+    spans: np.ndarray
+    whole: np.ndarray
+    contents: dict[int, _Video]
 
 
 class _Writing:

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from mmc2v.apis import encode_videos, init_model
+from mmc2v.search import VideoSearch
 from mmc2v.search.scan import find_changes
 from mmc2v.search.store import FileRecord, Stat
 from mmc2v.search.verify import problems_of
+from mmc2v.synthetic.writing import write_video
+from mmc2v.video import BACKENDS
 
 from ..tiny import pipeline, random_video
 from .common import open_search, rows, write_model, write_videos
@@ -40,8 +43,7 @@ def add(search, *roots):
     return {kind: count for kind, count in search.add(*roots, workers=2).counts.items() if count}
 
 
-def test_a_moment_is_found_where_it_is(search, tmp_path):
-    """Frames of one second, asked for as a video, are most like the window that holds them."""
+def test_videos_are_found_by_sentences_and_by_videos(search, tmp_path):
     videos = write_videos(tmp_path / 'videos')
     assert add(search, videos) == {'indexed': 3}
     assert problems_of(search.store) == []
@@ -51,14 +53,24 @@ def test_a_moment_is_found_where_it_is(search, tmp_path):
     model = init_model(str(tmp_path / 'config.py'), str(tmp_path / 'model.pth'))
     wholes = encode_videos(model, [str(videos / f'{number}.mp4') for number in range(3)],
                            pipeline=pipeline()).numpy()
-    like = search.search(videos / '1.mp4')
-    assert [hit.paths for hit in like] == [
-        [str(videos / f'{number}.mp4')] for number in sorted(
-            (0, 2), key=lambda number: -wholes[number] @ wholes[1])]
-    for hit in like:
-        number = int(Path(hit.paths[0]).stem)
-        assert hit.moments[0].score == pytest.approx(wholes[number] @ wholes[1], abs=1e-3)
-        assert (hit.moments[0].start, hit.moments[0].end) == (0, hit.duration)
+    like = search.search(videos / '1.mp4', per_video=9)
+    assert sorted(hit.paths[0] for hit in like) == [
+        str(videos / name) for name in ('0.mp4', '2.mp4')]
+    scores = {hit.paths[0]: hit.moments[0].score for hit in like}
+    short = scores[str(videos / '0.mp4')]  # which is one clip
+    assert short == pytest.approx(wholes[0] @ wholes[1], abs=1e-3)
+    assert scores[str(videos / '2.mp4')] >= wholes[2] @ wholes[1] - 1e-3
+
+
+def test_a_part_of_a_video_is_found_in_it(search, tmp_path):
+    """Its frames, asked for as a video, are most like the window that holds them."""
+    videos = write_videos(tmp_path / 'videos', [60, 60, 60])
+    frames = BACKENDS['pyav'](str(videos / '1.mp4')).read(range(20, 30))
+    write_video(tmp_path / 'part.mp4', np.stack(frames))
+    add(search, videos)
+    best = search.search(tmp_path / 'part.mp4', top=1)[0]
+    assert best.paths == [str(videos / '1.mp4')]
+    assert (best.moments[0].start, best.moments[0].end) == (4, 6)
 
 
 def test_a_second_run_has_nothing_to_do(search, tmp_path):
@@ -182,7 +194,6 @@ def test_files_that_appear_meanwhile_are_indexed(search, tmp_path):
 
 
 def test_one_colour_and_one_frame_are_found_like_any_other(search, tmp_path):
-    from mmc2v.synthetic.writing import write_video
     videos = tmp_path / 'videos'
     videos.mkdir()
     write_video(videos / 'one colour.mp4', np.full((60, 48, 64, 3), 7, np.uint8))
@@ -205,7 +216,6 @@ def test_another_model_is_refused_by_name(search, model, tmp_path):
                                                                       match='other weights'):
         other.search('x')
     options = dict(device='cpu', precision='float32')
-    from mmc2v.search import VideoSearch
     with VideoSearch(tmp_path / 'my.index', window=3, **options) as other, pytest.raises(
             ValueError, match='other window'):
         other.add(videos)

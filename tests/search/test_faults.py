@@ -1,0 +1,131 @@
+"""Files that are damaged or hostile, processes that die, and runs that meet."""
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmc2v.search import VideoSearch, workers
+from mmc2v.search.frames import ClipFrames
+from mmc2v.search.indexing import Indexer
+from mmc2v.search.store import IndexStore
+from mmc2v.search.verify import problems_of
+from mmc2v.search.workers import VideoWorkers
+
+from ..tiny import ROOT, build_model, full_disk, pipeline
+from . import kill_indexing
+from .common import open_search, rows, write_model, write_videos
+from .hostile import OpenVideo
+
+sys.path.insert(0, str(ROOT / 'tools' / 'analysis_tools'))
+from fuzz_damage import damaged_file
+from fuzz_sources import make_sources
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_model(tmp_path)
+    return tmp_path
+
+
+def test_what_kills_and_hangs_a_process_takes_no_other_file_along(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, '_PATIENCE', 3.0)
+    videos = write_videos(tmp_path / 'videos', [6] * 4)
+    source = videos / '0.mp4'
+    for number, name in enumerate(('crash', 'hang', 'memory', 'exit', 'error')):
+        # a byte behind the last box changes the content and nothing else
+        (videos / f'{name}.mp4').write_bytes(source.read_bytes() + bytes([number]))
+    steps = pipeline()
+    steps[0] = dict(type=OpenVideo)
+    store = IndexStore(tmp_path / 'index', create=True)
+    frames = ClipFrames(steps, 2, 1)
+    with VideoWorkers(2, steps, 2, 1) as processes:
+        report = Indexer(store, build_model().eval(), frames.num_frames, processes).run(
+            [str(videos)])
+    reasons = {Path(path).stem: reason for path, reason in report.unreadable.items()}
+    assert set(reasons) == {'crash', 'hang', 'memory', 'exit', 'error'}
+    assert 'ended by SIGSEGV: its decoder crashes' in reasons['crash']
+    assert 'takes too long: no sign of life for 3 s' in reasons['hang']
+    assert 'MemoryError' in reasons['memory'] or 'memory' in reasons['memory'].lower()
+    assert 'ended with code 3' in reasons['exit']
+    assert reasons['error'] == 'a fault'
+    assert report.counts['indexed'] == 4
+    assert {Path(path).stem for path, record in store.files().items() if record.reason} == set(
+        reasons)
+
+
+def test_all_that_the_fuzzer_makes_is_in_the_index_or_in_the_list(folder):
+    videos = folder / 'videos'
+    videos.mkdir()
+    sources = make_sources()
+    for number, source in enumerate(sources):
+        (videos / f'whole{number}.mp4').write_bytes(source.content)
+    for seed in range(150):
+        (videos / f'{seed}.mkv').write_bytes(damaged_file(seed, sources)[2])
+    with open_search(folder) as search:
+        report = search.add(videos, workers=2)
+        files = search.store.files()
+        assert problems_of(search.store) == []
+    assert len(files) == 150 + len(sources)
+    unreadable = {Path(path).stem for path, record in files.items() if record.content is None}
+    assert all(files[str(videos / f'{stem}.mkv')].reason for stem in unreadable)
+    assert not any(stem.startswith('whole') for stem in unreadable)
+    assert 20 < len(unreadable) < 120
+    assert 10 < len(report.damaged) < 120
+
+
+def test_indexing_that_was_killed_is_taken_up_and_gives_the_same(tmp_path):
+    """`make search-kill-test` does it more often."""
+    indexes, violations = kill_indexing.run(tmp_path, kills=8, num_videos=12)
+    assert violations == []
+    assert indexes < 8  # some were killed more than once
+
+
+def test_a_second_run_is_told_of_the_first_and_readers_go_on(folder):
+    videos = write_videos(folder / 'videos')
+    seen = []
+
+    def watch(path, *args):
+        with open_search(folder) as other:
+            seen.append(rows(other.store))
+            with pytest.raises(ValueError, match="another run writes into the index '.*my.index'"):
+                other.add(videos)
+    with open_search(folder) as search:
+        search.add(videos, workers=1, watch=watch)
+        after = rows(search.store)
+    assert [len(found) for found in seen] == [1, 2, 3]
+    for found in seen:
+        assert found.items() <= after.items()
+
+
+def test_a_full_disk_ends_the_run_and_leaves_what_was_there(folder):
+    videos = write_videos(folder / 'videos', [6, 7])
+    with open_search(folder) as search:
+        search.add(videos, workers=1)
+        before = rows(search.store)
+    write_videos(folder / 'more', [600])
+    with open_search(folder) as search:
+        search.model  # noqa: B018  loaded while files can still be written
+        with full_disk(os.path.getsize(folder / 'my.index') + 3000), pytest.raises(
+                OSError, match=r'index .*my\.index'):
+            search.add(folder / 'more', workers=1)
+        assert rows(search.store) == before
+        search.add(folder / 'more', workers=1)
+        assert len(search.store.files()) == 3
+
+
+def test_an_index_from_a_stranger_runs_nothing(folder):
+    """Its settings are data: types are looked up in the registries alone."""
+    videos = write_videos(folder / 'videos', [6])
+    with open_search(folder) as search:
+        search.add(videos, workers=1)
+    db = sqlite3.connect(folder / 'my.index')
+    db.execute("UPDATE settings SET value = ? WHERE key = 'model'",
+               ['{"type": "os.system", "command": "touch ' + str(folder / 'ran') + '"}'])
+    db.commit()
+    db.close()
+    with VideoSearch(folder / 'my.index', device='cpu') as search, pytest.raises(
+            ValueError, match=r"asks for 'os.system'.*give the config"):
+        search.search('x')
+    assert not (folder / 'ran').exists()
