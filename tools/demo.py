@@ -1,4 +1,4 @@
-"""Make the moving-shapes data, train configs on them, test them, and show what came out.
+"""Make the moving-shapes data, train configs on them, test them, and search by the first.
 
     python tools/demo.py --out work_dirs/demo configs/clip2video_moving_shapes.py
 
@@ -50,6 +50,23 @@ def train_and_test(config: str, out: Path, seconds: dict[str, float]) -> dict[st
     return json.loads((work_dir / 'metrics.json').read_text())
 
 
+def search(config: str, out: Path, seconds: dict[str, float]) -> None:
+    """Index long videos by a model, and ask for three moments of one of them."""
+    from mmengine.runner import find_latest_checkpoint
+
+    videos, index = 'data/long_moving_shapes', out / 'demo.index'
+    seconds['long videos'] = run('dataset_converters/make_moving_shapes.py', '--long', '--out',
+                                 videos)
+    seconds['search/index'] = run(
+        'search.py', 'index', videos, '--index', str(index), '--rebuild', '--config', config,
+        '--checkpoint', find_latest_checkpoint(str(out / Path(config).stem)), '--window', '1.6')
+    name, moments = next(iter(json.loads(Path(videos, 'moments.json').read_text()).items()))
+    for number, moment in enumerate(moments[:3]):
+        run('search.py', 'query', moment['caption'], '--index', str(index), '--top', '3', '--show',
+            str(out / f'hits{number + 1}.png'))
+        print(f'it is in {name}, {moment["start"]:.1f} s to {moment["end"]:.1f} s')
+
+
 def summary(results: dict[str, dict[str, float]], out: Path) -> list[str]:
     """Return the last lines: tables, the bound, and where things lie."""
     from mmengine.runner import find_latest_checkpoint
@@ -88,6 +105,7 @@ def main() -> None:
     seconds = {'data': run('dataset_converters/make_moving_shapes.py')}
     results = {Path(config).stem: train_and_test(config, args.out, seconds)
                for config in args.configs}
+    search(args.configs[0], args.out, seconds)
     seconds['total'] = round(time.time() - start, 1)
     write_whole(args.out / 'results.json', to_json(dict(results, seconds=seconds)))
     print('\n'.join(summary(results, args.out)))

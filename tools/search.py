@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = Parser(__doc__)
-    commands = parser.add_subparsers(dest='command', required=True, parser_class=Parser)
+    commands = parser.add_subparsers(dest='command', required=True, parser_class=Parser,
+                                     help='what to do; each has a --help of its own')
     index = commands.add_parser('index', description='Bring an index up to date with folders.',
                                 help='bring an index up to date with folders')
     index.add_argument('roots', nargs='+', help='folders, with all that is in them, or files')

@@ -24,6 +24,7 @@ from .nearest import Vectors
 from .ranking import Moment, rank_moments
 from .scan import inside
 from .store import IndexStore
+from .windows import Windows
 from .workers import VideoWorkers
 
 # What makes vectors what they are; the checkpoint's place does not.
@@ -77,6 +78,7 @@ class VideoSearch:
         self._store: Optional[IndexStore] = None
         self._loaded: Optional[tuple[int, _Clips]] = None  # version, and what was read then
         self._known = IndexStore(self.index).settings if os.path.exists(self.index) else {}
+        Windows(*self._windows)  # refuses those that cannot be
 
     def __enter__(self) -> 'VideoSearch':
         return self
@@ -98,22 +100,27 @@ class VideoSearch:
         return self._store
 
     @property
+    def _windows(self) -> tuple[float, float]:
+        """Seconds of a window, and between two."""
+        window, stride = (self._known.get(key) if self._given[key] is None else self._given[key]
+                          for key in ('window', 'stride'))
+        window = 10.0 if window is None else float(window)
+        return window, window / 2 if stride is None else float(stride)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What the index is or will be made by: the index's own where nothing else was given."""
-        given = {key: self._given[key] for key in ('window', 'stride', 'precision')
-                 if self._given[key] is not None}
-        if self._known and not (self._given['config'] or self._given['options']):
+        window, stride = self._windows
+        precision = self._given['precision'] or self._known.get('precision')
+        config, checkpoint = self._given['config'], self._given['checkpoint']
+        if self._known and not (config or self._given['options']):
             refuse_unregistered(self._known)
-            settings = {**self._known, **given}
-            if self._given['checkpoint']:
-                settings['checkpoint'] = os.path.abspath(self._given['checkpoint'])
-            return settings
-        described = describe(*(self._given[key] for key in ('config', 'checkpoint')),
-                             given.get('precision', self._known.get('precision')),
-                             self._given['options'])
-        window = given.get('window', self._known.get('window', 10.0))
-        return dict(described, window=window,
-                    stride=given.get('stride', self._known.get('stride', window / 2)))
+            settings = dict(self._known, precision=precision)
+            if checkpoint:
+                settings['checkpoint'] = os.path.abspath(checkpoint)
+        else:
+            settings = describe(config, checkpoint, precision, self._given['options'])
+        return dict(settings, window=window, stride=stride)
 
     @property
     def model(self) -> SearchModel:
@@ -210,13 +217,13 @@ class VideoSearch:
             ValueError: If the sentence is empty, or the model is not the one of the index.
             VideoDecodeError: If the video cannot be decoded.
         """
+        clips = self._load()
         if isinstance(query, Path):
             vector, itself = self.encode_video(str(query)), digest_of(str(query))
         elif query.strip():
             vector, itself = self.model.encode_text(query), None
         else:
             raise ValueError('the sentence to search for is empty')
-        clips = self._load()
         # a sentence asks for a moment; what a video is like may be another as a whole
         asked = ~clips.whole if itself is None else ~np.isin(
             clips.videos, [number for number, video in clips.contents.items()

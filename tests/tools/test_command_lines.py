@@ -63,6 +63,16 @@ def test_help_shows_the_description_and_explains_every_option(name, monkeypatch)
             assert f'default {action.default:g}' in action.help.replace(',', ''), action.dest
 
 
+@pytest.mark.parametrize('command', ['index', 'query', 'remove', 'info', 'verify'])
+def test_help_of_the_commands_of_search_explains_every_option(command, monkeypatch):
+    parsers = []
+    monkeypatch.setattr(argparse.ArgumentParser, 'print_help',
+                        lambda parser, file=None: parsers.append(parser))
+    assert run('search.py', command, '--help')[0] == 0
+    assert parsers[0].description.endswith('.')
+    assert all(action.help for action in parsers[0]._actions)
+
+
 def test_help_does_not_wait_for_torch():
     names = [name for name in NAMES if name not in SLOW]
     code = (
@@ -96,6 +106,13 @@ MISTAKES = [
     ('test.py', [f'{GONE}.py'], f"the config '{GONE}.py' is not a file"),
     ('test.py', [CONFIG, '--dump', 'x.pkl'], '--dump must name an .npz file'),
     ('test.py', [CONFIG, '--query-bank-size', '0'], "expected a whole number from 1 up, got '0'"),
+    ('search.py', ['query', 'a dog', '--index', GONE], f"there is no index '{GONE}'"),
+    ('search.py', ['query', '--index', GONE], 'give a sentence or --video, one of them'),
+    ('search.py', ['query', ' ', '--index', GONE], 'expected some words'),
+    ('search.py', ['query', 'a dog', '--index', 'EMPTY'], "empty.py' is no index of mmc2v"),
+    ('search.py', ['info', '--index', GONE], f"there is no index '{GONE}'"),
+    ('search.py', ['index', GONE, '--index', 'OUT', '--window', '0'], 'a window must be a number'),
+    ('search.py', ['index', GONE, '--index', 'OUT', '--config', f'{GONE}.py'], 'is not a file'),
     ('extract_features.py', [f'{GONE}.py', '--out', 'OUT'], 'is not a file'),
     ('extract_features.py', [CONFIG, f'{GONE}.pth', '--out', 'OUT'], f'{GONE}.pth'),
     ('extract_features.py', [CONFIG, 'EMPTY', '--out', 'OUT'], 'empty.py'),
@@ -111,6 +128,8 @@ MISTAKES = [
     ('analysis_tools/benchmark_decoding.py', [GONE], GONE),
     ('analysis_tools/benchmark_decoding.py', ['--worker-memory', '0'], 'from 1 up'),
     ('analysis_tools/benchmark_evaluation.py', [f'{GONE}.py'], 'is not a file'),
+    ('analysis_tools/benchmark_moments.py', ['--model', f'{GONE}.py', GONE, '--data', GONE],
+     'moments.json'),
     ('analysis_tools/benchmark_ranks.py', ['--videos', '-3'], "got '-3'"),
     ('analysis_tools/benchmark_training.py', [f'{GONE}.py'], 'is not a file'),
     ('analysis_tools/benchmark_training.py', [CONFIG, '--steps', '0'], "got '0'"),
