@@ -83,7 +83,9 @@ setup(
         'lite': requirements('lite'),
         'clip': requirements('clip'),
         'transformers': requirements('transformers'),
-        'tests': requirements('tests') + requirements('lite') + requirements('clip'),
+        'ann': requirements('ann'),
+        'tests': requirements('tests') + requirements('lite') + requirements('clip')
+        + requirements('ann'),
     },
     classifiers=[
         'Programming Language :: Python :: 3',

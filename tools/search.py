@@ -48,6 +48,9 @@ def parse_args() -> argparse.Namespace:
                        help='seconds from one clip to the next; default half a window')
     index.add_argument('--workers', type=positive_int,
                        help='processes that decode; default one a core')
+    index.add_argument('--ann', action='store_true',
+                       help="also make the file for approximate search, for a million clips and "
+                       "more; needs pip install 'mmc2v[ann]'")
     index.add_argument('--rebuild', action='store_true',
                        help='make the index anew, and replace the old one when it is whole')
     query = commands.add_parser('query', help='find moments by a sentence',
@@ -118,6 +121,12 @@ def index_videos(args: argparse.Namespace) -> None:
         os.replace(args.index, target)
         Path(f'{args.index}.lock').unlink(missing_ok=True)
     print('\n'.join(report_lines(report, target)))
+    if args.ann:
+        with open_search(args, target) as search:
+            made = search.build_approximate()
+        print('approximate search: ' + (
+            f'{made["cells"]} cells, of which a query reads {made["probes"]}; recall '
+            f'{100 * made["recall"]:.1f} % on made queries' if made else 'unchanged'))
 
 
 def query_index(args: argparse.Namespace) -> None:
@@ -126,6 +135,8 @@ def query_index(args: argparse.Namespace) -> None:
     query: Any = args.video if args.video is not None else args.sentence
     with open_search(args, args.index) as search:
         hits: list[VideoHit] = search.search(query, args.top, args.per_video)
+        if search.note:
+            print(search.note, file=sys.stderr)
     if args.show is not None:
         from visualizations.moments_picture import draw_moments
         draw_moments(hits, str(query), args.show)

@@ -30,8 +30,17 @@ class Vectors:
             rows[place:place + len(part)] = part
             place += len(part)
 
+    @property
+    def width(self) -> int:
+        """D."""
+        return self._rows.shape[1]
+
     def __len__(self) -> int:
         return len(self._rows)
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Return (n, D) float32 vectors of some rows."""
+        return self._rows[torch.from_numpy(numbers)].float().numpy()
 
     def scores(self, query: np.ndarray) -> np.ndarray:
         """Return (N,) float32 inner products with a query.
@@ -39,11 +48,11 @@ class Vectors:
         Args:
             query (np.ndarray): (D,) float32.
         """
-        vector = torch.from_numpy(np.ascontiguousarray(query, np.float32))
+        vector = np.ascontiguousarray(query, np.float32)
         if self._rows.dtype == torch.float32:
-            return torch.mv(self._rows, vector).numpy()
+            return self._rows.numpy() @ vector  # twice as fast as torch's, on two cores
         return np.concatenate([np.zeros(0, np.float32), *(
-            torch.mv(self._rows[start:start + _BLOCK].float(), vector).numpy()
+            self._rows[start:start + _BLOCK].float().numpy() @ vector
             for start in range(0, len(self._rows), _BLOCK))])
 
 

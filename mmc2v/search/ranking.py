@@ -2,7 +2,9 @@
 
 N clips.
 """
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
@@ -39,43 +41,50 @@ class Found:
 
 
 def rank_moments(scores: np.ndarray, videos: np.ndarray, spans: np.ndarray, top: int = 10,
-                 per_video: int = 3) -> list[Found]:
+                 per_video: int = 3, sample: Optional[np.ndarray] = None) -> list[Found]:
     """Choose the best moments, and group them by video.
 
     Clips that overlap with a better one of their video show the same moment and are left out.
 
     Args:
         scores (np.ndarray): (N,) of clips.
-        videos (np.ndarray): (N,) number of each clip's video.
+        videos (np.ndarray): (N,) number of each clip's video, ascending.
         spans (np.ndarray): (N, 2) start and end in seconds.
         top (int): Videos to return at most. Defaults to 10.
         per_video (int): Moments of a video at most. Defaults to 3.
+        sample (np.ndarray, optional): (S,) scores by which it is told how far a moment stands out.
+            Defaults to all.
 
     Returns:
         list[Found]: Ordered by the best moment of each. Of equal scores the earlier clip wins.
     """
     if len(scores) == 0:
         return []
-    mean, deviation = float(scores.mean()), float(scores.std())
-    chosen: dict[int, list[Moment]] = {}
+    sample = scores if sample is None else sample
+    mean, deviation = float(sample.mean()), float(sample.std())
+    chosen: dict[int, None] = {}
     for clip in _descending(scores):
-        video, (start, end) = int(videos[clip]), spans[clip].tolist()
-        moments = chosen.get(video)
-        if moments is None:
-            if len(chosen) == top:
-                if all(len(moments) == per_video for moments in chosen.values()):
-                    break
-                continue
-            moments = chosen[video] = []
-        if len(moments) < per_video and all(
-                end <= other.start or other.end <= start for other in moments):
-            score = float(scores[clip])
-            stands_out = (score - mean) / deviation if deviation > 0 else 0.0
-            moments.append(Moment(start, end, score, stands_out))
-    return [Found(video, moments) for video, moments in chosen.items()]
+        chosen[int(videos[clip])] = None
+        if len(chosen) == top:
+            break
+
+    def moments_of(video: int) -> list[Moment]:
+        first, last = np.searchsorted(videos, (video, video + 1))
+        moments: list[Moment] = []
+        for clip in first + np.argsort(-scores[first:last], kind='stable'):
+            start, end = spans[clip].tolist()
+            if all(end <= other.start or other.end <= start for other in moments):
+                score = float(scores[clip])
+                stands_out = (score - mean) / deviation if deviation > 0 else 0.0
+                moments.append(Moment(start, end, score, stands_out))
+            if len(moments) == per_video:
+                break
+        return moments
+
+    return [Found(video, moments_of(video)) for video in chosen]
 
 
-def _descending(scores: np.ndarray, first: int = 2048):
+def _descending(scores: np.ndarray, first: int = 2048) -> Iterator[int]:
     """Yield clips from the best on; few are looked at, so the rest is sorted only if it is."""
     if len(scores) > first:
         best = np.argpartition(-scores, first)[:first]

@@ -2,6 +2,7 @@
 
 C clips of a file, D width of their vectors.
 """
+import hashlib
 import json
 import os
 import sqlite3
@@ -197,13 +198,17 @@ class IndexStore:
     def add(self, path: str, stat: Stat, content: Content) -> None:
         """Put a file with what is in it into the index, in one transaction."""
         with self.transaction():
-            number = self._db.execute(
-                'INSERT INTO contents (digest, duration, damage, spans, vectors) '
-                'VALUES (?, ?, ?, ?, ?)',
-                [content.digest, content.duration, content.damage,
-                 np.ascontiguousarray(content.spans, '<f8').tobytes(),
-                 np.ascontiguousarray(content.vectors, '<f2').tobytes()]).lastrowid
-            self._put(path, stat, number, None)
+            self.insert(path, stat, content)
+
+    def insert(self, path: str, stat: Stat, content: Content) -> None:
+        """Do as :meth:`add`, within a transaction of the caller."""
+        number = self._db.execute(
+            'INSERT INTO contents (digest, duration, damage, spans, vectors) '
+            'VALUES (?, ?, ?, ?, ?)',
+            [content.digest, content.duration, content.damage,
+             np.ascontiguousarray(content.spans, '<f8').tobytes(),
+             np.ascontiguousarray(content.vectors, '<f2').tobytes()]).lastrowid
+        self._put(path, stat, number, None)
 
     def link(self, path: str, stat: Stat, content: int) -> None:
         """Say that a file has a content that is in the index already."""
@@ -243,6 +248,15 @@ class IndexStore:
                 spans = np.frombuffer(spans, '<f8').reshape(-1, 2)
                 yield number, Content(digest, duration, spans, np.frombuffer(
                     vectors, '<f2').reshape(len(spans), -1), damage)
+
+    @property
+    def state(self) -> str:
+        """A digest that changes with what is in the index."""
+        digest = hashlib.blake2b(digest_size=16)
+        with self._errors():
+            for number, content in self._db.execute('SELECT id, digest FROM contents ORDER BY id'):
+                digest.update(number.to_bytes(8, 'little') + content)
+        return digest.hexdigest()
 
     def counts(self) -> dict[str, int]:
         """Return how many files, contents and clips there are, and bytes of vectors."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Optional, Union
 import numpy as np
 from filelock import FileLock, Timeout
 
+from . import approximate
 from .encoder import ClipEncoder
 from .frames import ClipFrames, Clips, Part, digest_of
 from .indexing import Indexer, Report
@@ -27,6 +28,11 @@ from .store import IndexStore
 from .windows import Windows
 from .workers import VideoWorkers
 
+# By which approximate search is tried.
+_SENTENCES = ('a person walks', 'a dog runs over grass', 'a man cooks', 'cars on a street',
+              'children play', 'a woman talks to the camera', 'the sea', 'a red ring moves left')
+# Clips by which the spread of scores is estimated where not all are scored.
+_SAMPLE = 2048
 # What makes vectors what they are; the checkpoint's place does not.
 _FINGERPRINT = ('weights', 'model', 'pipeline', 'precision', 'window', 'stride')
 
@@ -62,6 +68,9 @@ class VideoSearch:
             index's, or see :func:`~mmc2v.search.model.describe`.
         cfg_options (Sequence[str]): Overrides of the config, ``key=value``.
 
+    Attributes:
+        note (str, optional): Why search is exact although there is a file for approximate search.
+
     Raises:
         ValueError: If the file is no index.
     """
@@ -71,12 +80,13 @@ class VideoSearch:
                  stride: Optional[float] = None, device: Optional[str] = None,
                  precision: Optional[str] = None, cfg_options: Sequence[str] = ()) -> None:
         self.index = os.path.abspath(os.path.expanduser(index))
+        self.note: Optional[str] = None
         self._given = dict(config=config, checkpoint=checkpoint, window=window, stride=stride,
                            precision=precision, options=cfg_options)
         self._device = device
         self._model: Optional[SearchModel] = None
         self._store: Optional[IndexStore] = None
-        self._loaded: Optional[tuple[int, _Clips]] = None  # version, and what was read then
+        self._loaded: Optional[tuple[int, IndexedClips]] = None  # version, and what was read then
         self._known = IndexStore(self.index).settings if os.path.exists(self.index) else {}
         Windows(*self._windows)  # refuses those that cannot be
 
@@ -217,7 +227,7 @@ class VideoSearch:
             ValueError: If the sentence is empty, or the model is not the one of the index.
             VideoDecodeError: If the video cannot be decoded.
         """
-        clips = self._load()
+        clips = self.load()
         if isinstance(query, Path):
             vector, itself = self.encode_video(str(query)), digest_of(str(query))
         elif query.strip():
@@ -225,13 +235,41 @@ class VideoSearch:
         else:
             raise ValueError('the sentence to search for is empty')
         # a sentence asks for a moment; what a video is like may be another as a whole
-        asked = ~clips.whole if itself is None else ~np.isin(
+        out = clips.whole if itself is None else np.isin(
             clips.videos, [number for number, video in clips.contents.items()
                            if video.digest == itself])
-        found = rank_moments(clips.vectors.scores(vector)[asked], clips.videos[asked],
-                             clips.spans[asked], top, per_video)
+        if clips.approximate is None:
+            rows, scores = np.flatnonzero(~out), clips.vectors.scores(vector)[~out]
+            sample = scores
+        else:
+            rows = clips.approximate.candidates(vector)
+            rows = rows[~out[rows]]
+            scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
+        found = rank_moments(scores, clips.videos[rows], clips.spans[rows], top, per_video, sample)
         return [VideoHit(clips.contents[hit.video].paths, clips.contents[hit.video].duration,
                          hit.moments) for hit in found]
+
+    def build_approximate(self) -> dict[str, float]:
+        """Make the file for approximate search, where it is not of the index's state already.
+
+        Returns:
+            dict[str, float]: See :func:`~mmc2v.search.approximate.build`; empty where nothing was
+            to do.
+
+        Raises:
+            ImportError: If FAISS is not installed.
+            ValueError: If the index holds nothing.
+        """
+        clips = self.load()
+        if clips.approximate is not None:
+            return {}
+        if len(clips.vectors) == 0:
+            raise ValueError(f"the index '{self.index}' holds no videos yet")
+        texts = np.stack([self.model.encode_text(text) for text in _SENTENCES])
+        found = approximate.build(approximate.path_of(self.index), self.store.state, clips.vectors,
+                                  texts)
+        self._loaded = None
+        return found
 
     def encode_video(self, path: str) -> np.ndarray:
         """Return the (D,) float32 unit vector of a whole video.
@@ -251,14 +289,14 @@ class VideoSearch:
                 encoder.add(message.numbers, message.images)
         return encoder.finish()[-1].astype(np.float32)
 
-    def _load(self) -> '_Clips':
+    def load(self) -> 'IndexedClips':
         """Return all clips; they are read again after changes."""
         version = self.store.version
         if self._loaded is None or self._loaded[0] != version:
             self._loaded = (version, self._read())
         return self._loaded[1]
 
-    def _read(self) -> '_Clips':
+    def _read(self) -> 'IndexedClips':
         names: dict[int, list[str]] = {}
         for path, record in sorted(self.store.files().items()):
             if record.content is not None:
@@ -268,18 +306,32 @@ class VideoSearch:
             if number not in names:  # a file came while this was read
                 continue
             count = len(content.spans)
-            contents[number] = _Video(names[number], content.duration, content.digest)
+            contents[number] = IndexedVideo(names[number], content.duration, content.digest)
             parts.append(content.vectors)
             spans.append(content.spans)
             videos.append(np.full(count, number))
             whole.append((np.arange(count) == count - 1) & (count > 1))
-        return _Clips(Vectors(parts, self.store.settings.get('width', 0)),
-                      np.concatenate([np.zeros(0, np.int64), *videos]),
-                      np.concatenate([np.zeros((0, 2)), *spans]),
-                      np.concatenate([np.zeros(0, bool), *whole]), contents)
+        vectors = Vectors(parts, self.store.settings.get('width', 0))
+        some = np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), _SAMPLE), dtype=np.int64)
+        return IndexedClips(
+            vectors, np.concatenate([np.zeros(0, np.int64), *videos]),
+            np.concatenate([np.zeros((0, 2)), *spans]),
+            np.concatenate([np.zeros(0, bool), *whole]), contents, self._approximate(len(vectors)),
+            vectors.rows(some))
+
+    def _approximate(self, clips: int) -> Optional[approximate.ApproximateIndex]:
+        """Read the file for approximate search; without it, or where it does not fit, None."""
+        self.note = None
+        if not approximate.exists(self.index):
+            return None
+        try:
+            return approximate.read(approximate.path_of(self.index), self.store.state, clips)
+        except ValueError as error:
+            self.note = f'exact search: {error}'
+            return None
 
 
-class _Video(NamedTuple):
+class IndexedVideo(NamedTuple):
     """One content: its names, seconds and digest."""
 
     paths: list[str]
@@ -287,16 +339,18 @@ class _Video(NamedTuple):
     digest: bytes
 
 
-class _Clips(NamedTuple):
-    """All clips of an index: N vectors, the (N,) contents they are of, (N, 2) seconds, and (N,)
-    whether each is a whole video beside its own clips.
+class IndexedClips(NamedTuple):
+    """All clips of an index: N vectors, the (N,) contents they are of, (N, 2) seconds, (N,) whether
+    each is a whole video beside its own clips; some vectors (S, D) that stand for all.
     """
 
     vectors: Vectors
     videos: np.ndarray
     spans: np.ndarray
     whole: np.ndarray
-    contents: dict[int, _Video]
+    contents: dict[int, IndexedVideo]
+    approximate: Optional[approximate.ApproximateIndex]
+    sample: np.ndarray
 
 
 class _Writing:

@@ -19,6 +19,8 @@ _CONTEXT.set_forkserver_preload(['mmc2v', 'mmaction.datasets', __name__])
 # Seconds without a sign after which a worker hangs, and bytes a second of the file that it may take
 # longer for: its packets are read before the first frame comes, some formats are decoded.
 _PATIENCE, _SLOWEST = 60.0, 2e6
+# Seconds in which a process has to begin, with its imports.
+_STARTUP = 300.0
 # Bytes of memory for reading one video, beside what the process has when it starts.
 _MEMORY = 3 * 2 ** 30
 
@@ -50,6 +52,7 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.job: Optional[_Job] = None
+        self.is_ready = False
         self.deadline = float('inf')
 
     def begin(self, job: _Job) -> None:
@@ -59,7 +62,8 @@ class _Worker:
 
     def feel(self) -> None:
         """Give it time, after a sign of life."""
-        self.deadline = time.monotonic() + _PATIENCE + self.job.size / _SLOWEST
+        self.deadline = time.monotonic() + (
+            _PATIENCE + self.job.size / _SLOWEST if self.is_ready else _STARTUP)
 
     def end(self) -> Optional[int]:
         """End it now; return its exit code."""
@@ -124,7 +128,9 @@ class VideoWorkers:
         ready = wait(busy, max(0.0, min((worker.deadline for worker in busy.values()),
                                         default=0.0) - time.monotonic()))
         for pipe in ready:
-            yield self._receive(busy[pipe])
+            received = self._receive(busy[pipe])
+            if received is not None:
+                yield received
         for number, worker in enumerate(self._workers):
             if worker.job is not None and time.monotonic() > worker.deadline:
                 path, reason = worker.job.path, 'it takes too long: no sign of life for ' + \
@@ -133,7 +139,8 @@ class VideoWorkers:
                 self._workers[number] = _Worker(self._settings)
                 yield path, Failed(reason)
 
-    def _receive(self, worker: _Worker) -> tuple[str, Any]:
+    def _receive(self, worker: _Worker) -> Optional[tuple[str, Any]]:
+        """Return what :meth:`messages` yields; None where a process says that it has begun."""
         path = worker.job.path
         try:
             message = worker.pipe.recv()
@@ -141,7 +148,10 @@ class VideoWorkers:
             code = worker.end()
             self._workers[self._workers.index(worker)] = _Worker(self._settings)
             return path, Failed(_death(code))
+        is_first, worker.is_ready = not worker.is_ready, True
         worker.feel()
+        if is_first:
+            return None
         if isinstance(message, (Damage, Failed)):
             worker.job = None
         return path, message
@@ -163,6 +173,7 @@ def _serve(pipe: Connection, pipeline: list[dict], length: float, stride: float)
     torch.set_num_threads(1)
     source = ClipFrames(pipeline, length, stride)
     _limit_memory()
+    pipe.send('ready')
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             path = pipe.recv()
