@@ -30,6 +30,9 @@ from command_line import (
     run,
 )
 
+# Waiting threads of the model that spin would take the time of the processes that decode.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
 if TYPE_CHECKING:
     from mmc2v.search import Report, VideoHit, VideoSearch
 
