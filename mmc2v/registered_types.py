@@ -4,29 +4,14 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
-from mmengine.registry import (
-    DATA_SAMPLERS,
-    DATASETS,
-    EVALUATOR,
-    HOOKS,
-    LOG_PROCESSORS,
-    LOOPS,
-    METRICS,
-    MODEL_WRAPPERS,
-    MODELS,
-    OPTIM_WRAPPERS,
-    OPTIMIZERS,
-    PARAM_SCHEDULERS,
-    TRANSFORMS,
-    VISBACKENDS,
-    VISUALIZERS,
-    Registry,
-)
+from mmengine import registry as roots
+from mmengine.registry import Registry
 
 # Roots of all that a config's components may be registered in.
-ROOTS = (MODELS, DATASETS, TRANSFORMS, HOOKS, METRICS, LOOPS, OPTIMIZERS, OPTIM_WRAPPERS,
-         PARAM_SCHEDULERS, DATA_SAMPLERS, EVALUATOR, MODEL_WRAPPERS, LOG_PROCESSORS, VISUALIZERS,
-         VISBACKENDS)
+ROOTS = (roots.MODELS, roots.DATASETS, roots.TRANSFORMS, roots.HOOKS, roots.METRICS, roots.LOOPS,
+         roots.OPTIMIZERS, roots.OPTIM_WRAPPERS, roots.PARAM_SCHEDULERS, roots.DATA_SAMPLERS,
+         roots.EVALUATOR, roots.MODEL_WRAPPERS, roots.LOG_PROCESSORS, roots.VISUALIZERS,
+         roots.VISBACKENDS)
 
 # Keys of components that MMEngine takes out before it builds them.
 TAKEN_OUT = ('type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg',
