@@ -9,7 +9,7 @@ from typing import Any, Union
 
 import torch
 
-from mmc2v import compat
+from mmc2v import log_buffers
 from mmc2v.first_line import first_line_of
 from mmc2v.strict_pickles import StrictUnpickler
 
@@ -27,7 +27,7 @@ class _StrictPickle:
         def __init__(self, *args, **kwargs) -> None:
             super().__init__(*args, **kwargs)
             from torch._weights_only_unpickler import _get_allowed_globals
-            self.stand_ins = {**_get_allowed_globals(), **compat.harmless_globals(),
+            self.stand_ins = {**_get_allowed_globals(), **log_buffers.harmless_globals(),
                               '_codecs.encode': codecs.encode}  # how bytes are written
 
     @classmethod
@@ -61,7 +61,7 @@ def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
         raise FileNotFoundError(f"the checkpoint '{path}' does not exist")
     _refuse_damaged(path)
     strict: dict[str, Any] = dict(weights_only=True)
-    if not compat.weights_only_serves():
+    if not log_buffers.weights_only_serves():
         strict = dict(weights_only=False, pickle_module=_StrictPickle)
     try:
         _refuse_other_formats(path)
