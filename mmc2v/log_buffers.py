@@ -1,13 +1,18 @@
 """Lets checkpoints of MMEngine be read with weights_only, log buffers included."""
 import io
+import pickle
 import types
 from collections.abc import Callable
 from typing import Any, Optional
 
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.utils import digit_version
+
 
 def _history_buffer_method(owner: Any, name: str) -> Callable:
     """Stand in for ``getattr`` in checkpoints: HistoryBuffer's public methods, nothing else."""
-    from mmengine.logging import HistoryBuffer
     method = vars(HistoryBuffer).get(name) if owner is HistoryBuffer else None
     if name.startswith('_') or not isinstance(method, types.FunctionType):
         raise ValueError(f'getattr({owner!r}, {name!r}) is not allowed in a checkpoint')
@@ -16,8 +21,6 @@ def _history_buffer_method(owner: Any, name: str) -> Callable:
 
 def harmless_globals() -> dict[str, Any]:
     """Return what MMEngine's checkpoints name beside weights, by names as pickles write them."""
-    import numpy as np
-    from mmengine.logging import HistoryBuffer
     kinds = [HistoryBuffer, np.ndarray, np.dtype,
              *(type(np.dtype(name)) for name in ('bool', 'int32', 'int64', 'uint8', 'float16',
                                                  'float32', 'float64'))]
@@ -35,8 +38,6 @@ def weights_only_serves() -> bool:
     run, and tar archives be extracted.
     https://github.com/pytorch/pytorch/security/advisories/GHSA-53q9-r3pm-6pq6
     """
-    import torch
-    from mmengine.utils import digit_version
     return digit_version(torch.__version__) >= digit_version('2.6.0')
 
 
@@ -51,25 +52,20 @@ def allow_history_buffer() -> bool:
     Returns:
         bool: True if a log buffer was refused and the allow-list was extended.
     """
-    import torch
-    from mmengine.logging import HistoryBuffer
-    if not weights_only_serves() or _refusal_of(HistoryBuffer([1.0], [1])) is None:
+    if not weights_only_serves() or _refusal() is None:
         return False
     torch.serialization.add_safe_globals([(kind, name)
                                           for name, kind in harmless_globals().items()])
-    refusal = _refusal_of(HistoryBuffer([1.0], [1]))
+    refusal = _refusal()
     if refusal is not None:
         raise ImportError(f'torch {torch.__version__} refuses checkpoints of MMEngine: {refusal}')
     return True
 
 
-def _refusal_of(value: Any) -> Optional[Exception]:
-    """Save a value and load it with weights_only; return the error, if any."""
-    import pickle
-
-    import torch
+def _refusal() -> Optional[Exception]:
+    """Save a log buffer and load it with weights_only; return the error, if any."""
     stream = io.BytesIO()
-    torch.save(value, stream)
+    torch.save(HistoryBuffer([1.0], [1]), stream)
     stream.seek(0)
     try:
         torch.serialization.load(stream, weights_only=True)

@@ -6,8 +6,7 @@ from mmengine import registry as root
 
 
 def _child(parent: root.Registry, package: str) -> root.Registry:
-    return root.Registry(parent.name, parent=parent, scope='mmc2v',
-                         locations=[f'mmc2v.{package}'])
+    return root.Registry(parent.name, parent=parent, scope='mmc2v', locations=[f'mmc2v.{package}'])
 
 
 DATASETS = _child(root.DATASETS, 'datasets')
