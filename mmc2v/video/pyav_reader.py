@@ -16,12 +16,7 @@ from .complaints import complaints_of
 from .completeness import note_missing
 from .opening import open_video
 from .packet_decoder import DamageError, PacketDecoder, check_size
-from .packet_index import (
-    SAYS_WHAT_IT_SKIPS,
-    VideoIndex,
-    index_by_decoding,
-    index_packets,
-)
+from .packet_index import SAYS_WHAT_IT_SKIPS, VideoIndex, index_by_decoding, index_packets
 from .reader import MAX_PIXELS, VideoDecodeError, first_line
 
 # What PyAV raises on files that are none
@@ -76,11 +71,7 @@ class PyAVReader:
         self.duration = self._index.duration
 
     def _check_index(self) -> None:
-        """Refuse what lacks more than may be filled.
-
-        Raises:
-            VideoDecodeError: If it does.
-        """
+        """Raise VideoDecodeError where there is no frame, or less than filling may make up for."""
         if len(self._index.times) == 0:
             raise VideoDecodeError(self.path, 'there is no video frame in it')
         if self._index.damage:
