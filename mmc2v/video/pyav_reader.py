@@ -41,9 +41,8 @@ class PyAVReader:
 
     Args:
         path (str): Video file.
-        max_filled (float): Share in [0, 1) of the frames read that may be filled from the nearest
-            decodable frame, and of packets that may be missing at the end. Defaults to 0, strict:
-            any damage that meets what is read raises.
+        max_filled (float): See :class:`VideoReader`; also the share of packets that may be missing
+            at the end. Defaults to 0, strict: any damage that meets what is read raises.
         max_pixels (int): Of a frame. Defaults to 8192 x 8192.
 
     Raises:
