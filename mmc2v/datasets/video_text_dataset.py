@@ -16,7 +16,6 @@ from mmc2v.video import VideoDecodeError
 from .conversion_report import read_counts
 from .frame_cache import check_cache
 from .randomness import global_randomness
-from .undecodable import blank_item
 
 
 @DATASETS.register_module()
@@ -192,6 +191,21 @@ class VideoTextDataset(BaseDataset):
                 raise VideoDecodeError(error.path, f'{error.reason}. In evaluation no video is '
                                        'left out; undecodable_as_miss=True of the data set counts '
                                        'it as not found') from error
-            others = (self.get_data_info((idx + step) % len(self))['filename']
-                      for step in range(1, len(self)))
-            return blank_item(self.pipeline, info, error.reason or 'undecodable', others)
+            return self._blank_item(idx, info, error.reason or 'undecodable')
+
+    def _blank_item(self, idx: int, info: dict, reason: str) -> dict:
+        """Make an item of a video that cannot be decoded, with captions and zeros for frames.
+
+        The next one that can be decoded lends the shape of its frames, which the pipeline alone
+        knows.
+        """
+        for other in (*range(idx + 1, len(self)), *range(idx)):
+            filename = self.get_data_info(other)['filename']
+            try:
+                item = self.pipeline(dict(info, filename=filename, undecodable=reason))
+            except VideoDecodeError:
+                continue
+            item['inputs']['frames'].zero_()
+            item['data_samples'].set_metainfo(dict(filename=info['filename']))
+            return item
+        raise VideoDecodeError(info['filename'], f'{reason}; nor can any other video of the set')
