@@ -80,15 +80,11 @@ def find_type(name: Any, scope: str = 'mmaction') -> Optional[Callable]:
 def unknown_type(name: Any, registry: Registry) -> str:
     """Say that a registry lacks the type that a config asks for, and which it has instead."""
     return (f"the config asks for the type '{name}', which no {registry.name} registry has"
-            + did_you_mean(str(name), known_types(registry)))
+            + did_you_mean(str(name), _known_types(registry)))
 
 
-def known_types(registry: Registry) -> set[str]:
-    """Return the names that a registry's tree has, with their scope and, where it is ours, without.
-
-    Args:
-        registry (Registry): Any of the tree.
-    """
+def _known_types(registry: Registry) -> set[str]:
+    """Return the names in a registry's tree, with their scope and, where it is ours, without."""
     root = registry
     while root.parent is not None:
         root = root.parent

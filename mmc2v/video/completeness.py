@@ -51,7 +51,7 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
     if len(index.times) > 2 and 'mpegvideo' not in formats and (
             'mpegts' in formats or stream.codec_context.codec.canonical_name in _CONSTANT_RATE):
         expected += _missing_between(index)  # a packet that is lost leaves a gap alone
-    if 'ogg' in formats and (pages := lost_ogg_pages(index.path)):
+    if 'ogg' in formats and (pages := _lost_ogg_pages(index.path)):
         expected += max(pages, _missing_between(index))
         reason = reason or 'pages of the file are lost'
     if asf.lost_packets:
@@ -113,13 +113,10 @@ def _tagged_duration(stream: av.VideoStream) -> Optional[float]:
         return None
 
 
-def lost_ogg_pages(path: str) -> int:
+def _lost_ogg_pages(path: str) -> int:
     """Count the pages of the video that are not there, by their numbers.
 
     The last page is marked (RFC 3533, section 6); without it one counts as lost.
-
-    Args:
-        path (str): An Ogg file.
     """
     size = os.path.getsize(path)
     serial, expected, lost, ended = None, 0, 0, False
