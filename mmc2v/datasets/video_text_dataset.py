@@ -125,14 +125,11 @@ class VideoTextDataset(BaseDataset):
         if not path.with_name('report.json').is_file():
             return
         try:
-            counts = read_counts(path.with_name('report.json'), path.stem)
+            counts = read_counts(path.with_name('report.json'), path.stem, num_videos)
+            self._metainfo.update(counts)
         except ValueError as error:
             print_log(f'{error}: how many videos are missing is not known', logger='current',
                       level=logging.WARNING)
-            return
-        if counts is not None and counts.videos == num_videos:
-            self._metainfo.update(protocol=counts.protocol, listed_videos=counts.listed_videos,
-                                  missing_videos=counts.missing_videos)
 
     def _without_excluded(self, annotation: dict) -> dict:
         if self.exclude_file is None:
