@@ -26,10 +26,10 @@ def main() -> None:
     elif sys.argv[1] not in known:
         sys.exit(f"error: there is no tool '{sys.argv[1]}'; there are {', '.join(known)}")
     else:
-        path = str(known[sys.argv[1]])
-        sys.argv[:2] = [path]
-        sys.path[0] = str(known[Path(path).stem].parent)
-        runpy.run_path(path, run_name='__main__')
+        path = known[sys.argv[1]]
+        sys.argv[:2] = [str(path)]
+        sys.path[0] = str(path.parent)
+        runpy.run_path(str(path), run_name='__main__')
 
 
 if __name__ == '__main__':

@@ -108,10 +108,9 @@ def start_from_pretrained(model: nn.Module) -> None:
 def _steps(model: nn.Module, pipeline: Optional[Sequence[dict]], for_text: bool) -> Compose:
     """Return the part of the test pipeline for one modality."""
     pipeline = pipeline or model.cfg.test_dataloader.dataset.pipeline
-    is_text = [step['type'].split('.')[-1] == 'Tokenize' for step in pipeline]
-    is_packing = [step['type'].split('.')[-1] == 'PackRetrievalInputs' for step in pipeline]
-    return Compose([step for step, text, packing in zip(pipeline, is_text, is_packing)
-                    if packing or text == for_text])
+    names = [step['type'].split('.')[-1] for step in pipeline]
+    return Compose([step for step, name in zip(pipeline, names)
+                    if name == 'PackRetrievalInputs' or (name == 'Tokenize') == for_text])
 
 
 def _refuse_no_list(name: str, values: Sequence[str]) -> None:

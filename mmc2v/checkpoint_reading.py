@@ -9,7 +9,7 @@ from typing import Any, Union
 
 import torch
 
-from mmc2v import compat
+from mmc2v import log_buffers
 from mmc2v.first_line import first_line_of
 from mmc2v.strict_pickles import StrictUnpickler
 
@@ -27,7 +27,7 @@ class _StrictPickle:
         def __init__(self, *args, **kwargs) -> None:
             super().__init__(*args, **kwargs)
             from torch._weights_only_unpickler import _get_allowed_globals
-            self.stand_ins = {**_get_allowed_globals(), **compat.harmless_globals(),
+            self.stand_ins = {**_get_allowed_globals(), **log_buffers.harmless_globals(),
                               '_codecs.encode': codecs.encode}  # how bytes are written
 
     @classmethod
@@ -59,15 +59,16 @@ def read_checkpoint_file(path: Union[str, Path], map_location: Any = None,
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"the checkpoint '{path}' does not exist")
-    _refuse_damaged(path)
+    archive = is_archive(path)
+    if archive:
+        _refuse_damaged(path)
     strict: dict[str, Any] = dict(weights_only=True)
-    if not compat.weights_only_serves():
+    if not log_buffers.weights_only_serves():
         strict = dict(weights_only=False, pickle_module=_StrictPickle)
     try:
-        _refuse_other_formats(path)
+        _refuse_other_formats(path, archive)
         # torch.load is what programs replace in order to change its defaults
-        return torch.serialization.load(path, map_location, mmap=mmap and is_archive(path),
-                                        **strict)
+        return torch.serialization.load(path, map_location, mmap=mmap and archive, **strict)
     except Exception as error:  # whatever the file consists of
         # torch puts advice before it that would run the file
         text = str(error).split('WeightsUnpickler error:')[-1].strip() or type(error).__name__
@@ -86,8 +87,6 @@ def is_archive(path: Union[str, Path]) -> bool:
 
 def _refuse_damaged(path: str) -> None:
     """Compare the checksums in an archive, which torch writes and does not compare."""
-    if not is_archive(path):
-        return
     try:
         with zipfile.ZipFile(path) as archive:
             part = archive.testzip()
@@ -98,9 +97,9 @@ def _refuse_damaged(path: str) -> None:
         raise ValueError(f"'{path}' is damaged: {damage}. Copy or fetch it again")
 
 
-def _refuse_other_formats(path: str) -> None:
+def _refuse_other_formats(path: str, archive: bool) -> None:
     """Refuse what torch may read in ways that write files."""
-    if is_archive(path):
+    if archive:
         if 'constants.pkl' in torch._C.PyTorchFileReader(path).get_all_records():
             raise ValueError('it is a TorchScript program, which is not run. Whoever made it can '
                              'save its state_dict() by torch.save')

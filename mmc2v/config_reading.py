@@ -44,7 +44,7 @@ def read_config(path: Union[str, Path], options: Sequence[str] = (),
             or a key that nothing would read.
     """
     config = _read_file(config_file(str(path)))
-    config = with_options(config, parse_options(options))
+    config = _with_options(config, parse_options(options))
     missing = [key for key in needs if config.get(key) is None]
     if missing:
         raise ValueError(f"'{path}' has no {', no '.join(missing)}; give a whole config, such as "
@@ -107,19 +107,8 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
     return getattr(parsed, 'values', {})
 
 
-def with_options(config: Config, options: dict[str, Any]) -> Config:
-    """Override a config.
-
-    Args:
-        config (Config): Is not changed.
-        options (dict[str, Any]): Dotted keys and their values.
-
-    Returns:
-        Config: With the options in it.
-
-    Raises:
-        ValueError: If nothing would read a key; the nearest that something reads is named.
-    """
+def _with_options(config: Config, options: dict[str, Any]) -> Config:
+    """Override a copy of a config; a key that nothing would read is refused, naming the nearest."""
     for key in options:
         _refuse_no_place(config, key)
     merged = config.copy()

@@ -4,29 +4,14 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
-from mmengine.registry import (
-    DATA_SAMPLERS,
-    DATASETS,
-    EVALUATOR,
-    HOOKS,
-    LOG_PROCESSORS,
-    LOOPS,
-    METRICS,
-    MODEL_WRAPPERS,
-    MODELS,
-    OPTIM_WRAPPERS,
-    OPTIMIZERS,
-    PARAM_SCHEDULERS,
-    TRANSFORMS,
-    VISBACKENDS,
-    VISUALIZERS,
-    Registry,
-)
+from mmengine import registry as roots
+from mmengine.registry import Registry
 
 # Roots of all that a config's components may be registered in.
-ROOTS = (MODELS, DATASETS, TRANSFORMS, HOOKS, METRICS, LOOPS, OPTIMIZERS, OPTIM_WRAPPERS,
-         PARAM_SCHEDULERS, DATA_SAMPLERS, EVALUATOR, MODEL_WRAPPERS, LOG_PROCESSORS, VISUALIZERS,
-         VISBACKENDS)
+ROOTS = (roots.MODELS, roots.DATASETS, roots.TRANSFORMS, roots.HOOKS, roots.METRICS, roots.LOOPS,
+         roots.OPTIMIZERS, roots.OPTIM_WRAPPERS, roots.PARAM_SCHEDULERS, roots.DATA_SAMPLERS,
+         roots.EVALUATOR, roots.MODEL_WRAPPERS, roots.LOG_PROCESSORS, roots.VISUALIZERS,
+         roots.VISBACKENDS)
 
 # Keys of components that MMEngine takes out before it builds them.
 TAKEN_OUT = ('type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg',
@@ -95,15 +80,11 @@ def find_type(name: Any, scope: str = 'mmaction') -> Optional[Callable]:
 def unknown_type(name: Any, registry: Registry) -> str:
     """Say that a registry lacks the type that a config asks for, and which it has instead."""
     return (f"the config asks for the type '{name}', which no {registry.name} registry has"
-            + did_you_mean(str(name), known_types(registry)))
+            + did_you_mean(str(name), _known_types(registry)))
 
 
-def known_types(registry: Registry) -> set[str]:
-    """Return the names that a registry's tree has, with their scope and, where it is ours, without.
-
-    Args:
-        registry (Registry): Any of the tree.
-    """
+def _known_types(registry: Registry) -> set[str]:
+    """Return the names in a registry's tree, with their scope and, where it is ours, without."""
     root = registry
     while root.parent is not None:
         root = root.parent

@@ -109,8 +109,7 @@ def _partial_name(path: Path) -> Path:
 def _name_file(error: BaseException, path: Path, partial: Path) -> None:
     """Raise an error of no file, as where the disk is full, or of a partial one, with the name."""
     if isinstance(error, OSError) and str(error.filename or partial).startswith(str(partial)):
-        raise OSError(error.errno or errno.EIO, error.strerror or str(error),
-                      str(path)) from error
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.logging import HistoryBuffer, MessageHub
 
-from mmc2v import compat
+from mmc2v import compat, log_buffers
 from mmc2v.checkpoint_reading import read_checkpoint_file
 from mmc2v.installed import config_file
 
@@ -207,7 +207,7 @@ def test_checkpoints_of_mmengine_load_with_weights_only(tmp_path):
     hub.update_info('epoch', 3)
     torch.save(dict(hub.state_dict(), best=np.float64(1.5)), tmp_path / 'a.pth')
     reads = [read_checkpoint_file]
-    if compat.weights_only_serves():
+    if log_buffers.weights_only_serves():
         reads.append(lambda path: torch.load(path, weights_only=True))
     for read in reads:
         state = read(tmp_path / 'a.pth')
@@ -216,10 +216,10 @@ def test_checkpoints_of_mmengine_load_with_weights_only(tmp_path):
 
 
 def test_nothing_is_allowed_where_log_buffers_load_already():
-    assert compat.allow_history_buffer() is False  # import mmc2v did it
-    if compat.weights_only_serves():
+    assert log_buffers.allow_history_buffer() is False  # import mmc2v did it
+    if log_buffers.weights_only_serves():
         before = len(torch.serialization.get_safe_globals())
-        compat.apply()
+        log_buffers.allow_history_buffer()
         assert len(torch.serialization.get_safe_globals()) == before
 
 
@@ -227,12 +227,12 @@ def test_log_buffers_are_allowed_where_they_are_refused():
     assert python("""
         import importlib.util, os
         import torch
-        spec = importlib.util.spec_from_file_location('compat', 'mmc2v/compat.py')
-        compat = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(compat)
+        spec = importlib.util.spec_from_file_location('log_buffers', 'mmc2v/log_buffers.py')
+        log_buffers = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(log_buffers)
         os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] = '1'  # our reader does not heed it
-        print(compat.allow_history_buffer(), compat.allow_history_buffer())
-        """) == [str(compat.weights_only_serves()), 'False']
+        print(log_buffers.allow_history_buffer(), log_buffers.allow_history_buffer())
+        """) == [str(log_buffers.weights_only_serves()), 'False']
 
 
 class Call:

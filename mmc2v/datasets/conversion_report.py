@@ -1,44 +1,37 @@
 """What a converter's report says of an annotation."""
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any
 
 from mmc2v.strict_text import read_json
 
 
-class ReportedCounts(NamedTuple):
-    """What the report of a conversion says of a split."""
-
-    protocol: str
-    videos: int
-    listed_videos: int
-    missing_videos: int
-
-
-def read_counts(path: Path, split: str) -> Optional[ReportedCounts]:
+def read_counts(path: Path, split: str, num_videos: int) -> dict[str, Any]:
     """Read from the report of a conversion what it counted.
 
     Args:
         path (Path): The ``report.json``.
         split (str): Name of an annotation without extension.
+        num_videos (int): Videos in that annotation.
 
     Returns:
-        ReportedCounts, optional: None if the report says nothing of that split.
+        dict: ``protocol`` (str), ``listed_videos`` (int) and ``missing_videos`` (int); nothing
+        where the report says nothing of that split, or is about another number of videos.
 
     Raises:
         ValueError: If it is not JSON, or no report of a conversion.
     """
     report = read_json(path)
-    foreign = ValueError(f"'{path}' is not the report of one of our converters")
     try:
-        splits, protocol = report['splits'], f"{report['data_set']} {report['protocol']}"
-        counts = splits.get(split)
+        protocol = f"{report['data_set']} {report['protocol']}"
+        counts = report['splits'].get(split)
         if counts is None:
-            return None
-        found = ReportedCounts(protocol, counts['videos'], counts['listed_videos'],
-                               len(counts['missing']))
+            return {}
+        videos, listed, missing = counts['videos'], counts['listed_videos'], len(counts['missing'])
+        adds_up = type(videos) is type(listed) is int and videos + missing == listed
     except (KeyError, TypeError, AttributeError):
-        raise foreign from None
-    if not all(type(number) is int for number in found[1:]) \
-            or found.videos + found.missing_videos != found.listed_videos:
-        raise foreign
-    return found
+        adds_up = False
+    if not adds_up:
+        raise ValueError(f"'{path}' is not the report of one of our converters")
+    if videos != num_videos:
+        return {}
+    return dict(protocol=protocol, listed_videos=listed, missing_videos=missing)

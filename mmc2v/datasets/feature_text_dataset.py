@@ -59,6 +59,4 @@ class FeatureTextDataset(VideoTextDataset):
         ValueError: See there; also if two videos would share a file of features.
     """
 
-    @staticmethod
-    def _files_of(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-        return feature_files(folder, names)
+    _files_of = staticmethod(feature_files)

@@ -189,8 +189,7 @@ def _encode(images: Sequence[np.ndarray], times: np.ndarray, duration: float,
         stream.time_base = stream.codec_context.time_base = _TIME_BASE
         for image, start, end in zip(images, ticks, ticks[1:]):
             content = io.BytesIO()
-            Image.fromarray(image).save(content, 'jpeg', quality=settings.quality,
-                                        optimize=True)
+            Image.fromarray(image).save(content, 'jpeg', quality=settings.quality, optimize=True)
             packet = av.Packet(content.getvalue())
             packet.stream, packet.time_base = stream, _TIME_BASE
             packet.pts = packet.dts = start

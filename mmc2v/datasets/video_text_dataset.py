@@ -16,7 +16,6 @@ from mmc2v.video import VideoDecodeError
 from .conversion_report import read_counts
 from .frame_cache import check_cache
 from .randomness import global_randomness
-from .undecodable import blank_item
 
 
 @DATASETS.register_module()
@@ -126,14 +125,11 @@ class VideoTextDataset(BaseDataset):
         if not path.with_name('report.json').is_file():
             return
         try:
-            counts = read_counts(path.with_name('report.json'), path.stem)
+            counts = read_counts(path.with_name('report.json'), path.stem, num_videos)
+            self._metainfo.update(counts)
         except ValueError as error:
             print_log(f'{error}: how many videos are missing is not known', logger='current',
                       level=logging.WARNING)
-            return
-        if counts is not None and counts.videos == num_videos:
-            self._metainfo.update(protocol=counts.protocol, listed_videos=counts.listed_videos,
-                                  missing_videos=counts.missing_videos)
 
     def _without_excluded(self, annotation: dict) -> dict:
         if self.exclude_file is None:
@@ -192,6 +188,21 @@ class VideoTextDataset(BaseDataset):
                 raise VideoDecodeError(error.path, f'{error.reason}. In evaluation no video is '
                                        'left out; undecodable_as_miss=True of the data set counts '
                                        'it as not found') from error
-            others = (self.get_data_info((idx + step) % len(self))['filename']
-                      for step in range(1, len(self)))
-            return blank_item(self.pipeline, info, error.reason or 'undecodable', others)
+            return self._blank_item(idx, info, error.reason or 'undecodable')
+
+    def _blank_item(self, idx: int, info: dict, reason: str) -> dict:
+        """Make an item of a video that cannot be decoded, with captions and zeros for frames.
+
+        The next one that can be decoded lends the shape of its frames, which the pipeline alone
+        knows.
+        """
+        for other in (*range(idx + 1, len(self)), *range(idx)):
+            filename = self.get_data_info(other)['filename']
+            try:
+                item = self.pipeline(dict(info, filename=filename, undecodable=reason))
+            except VideoDecodeError:
+                continue
+            item['inputs']['frames'].zero_()
+            item['data_samples'].set_metainfo(dict(filename=info['filename']))
+            return item
+        raise VideoDecodeError(info['filename'], f'{reason}; nor can any other video of the set')

@@ -4,8 +4,7 @@ Advanced Systems Format Specification 01.20.03, sections 3.2, 5.1 and 5.2.
 """
 import os
 import struct
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _FILE_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
 # size of the file, packets, duration in 100 ns, preroll in ms, flags, least and most of a packet
@@ -16,8 +15,7 @@ _HEAD = 1 << 16  # bytes of a file in which these objects are looked for
 _MIN_PACKET = 256  # bytes; smaller ones would take hours and are not met
 
 
-@dataclass
-class AsfProperties:
+class AsfProperties(NamedTuple):
     """What the header says; for a broadcast nothing, as it was written before the end.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import Optional
 import av
 import numpy as np
 
-from .asf import asf_properties
+from .asf import AsfProperties, asf_properties
 from .packet_index import SAYS_DURATION, VideoIndex
 
 _CONSTANT_RATE = {'mpeg1video', 'mpeg2video'}
@@ -32,6 +32,7 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
         lost (int): Packets that are there and could not be decoded.
     """
     formats = container.format.name.split(',')
+    asf = asf_properties(index.path) if 'asf' in formats else AsfProperties()
     found = expected = len(index.packets)
     reason = index.interruption
     if 'mp4' in formats and stream.frames:  # none are declared in fragmented files
@@ -44,17 +45,18 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
     elif 'mp4' not in formats:
         expected = max(found, stream.frames)
     if len(index.times):
-        expected += _missing_at_the_end(index, container, stream, formats)
+        promised = asf.duration if 'asf' in formats else (container.duration or 0) / 1e6
+        expected += _missing_at_the_end(index, stream, formats, promised)
     # raw streams have no times: FFmpeg's guesses leave a gap after the first frame
     if len(index.times) > 2 and 'mpegvideo' not in formats and (
             'mpegts' in formats or stream.codec_context.codec.canonical_name in _CONSTANT_RATE):
         expected += _missing_between(index)  # a packet that is lost leaves a gap alone
-    if 'ogg' in formats and (pages := lost_ogg_pages(index.path)):
+    if 'ogg' in formats and (pages := _lost_ogg_pages(index.path)):
         expected += max(pages, _missing_between(index))
         reason = reason or 'pages of the file are lost'
-    if 'asf' in formats and (packets := asf_properties(index.path).lost_packets):
+    if asf.lost_packets:
         expected += max(1, _missing_between(index))
-        reason = reason or f'{packets} packets of the file are lost'
+        reason = reason or f'{asf.lost_packets} packets of the file are lost'
     if index.skipped:  # a picture that stands still leaves a gap, too, but is not read over
         expected += max(1, _missing_between(index))
         reason = reason or f'the demuxer says: {index.skipped}'
@@ -79,16 +81,13 @@ def _missing_between(index: VideoIndex) -> int:
     return int(np.round(gaps / np.median(gaps) - 1).clip(0).sum())
 
 
-def _missing_at_the_end(index: VideoIndex, container: av.container.InputContainer,
-                        stream: av.VideoStream, formats: list[str]) -> int:
+def _missing_at_the_end(index: VideoIndex, stream: av.VideoStream, formats: list[str],
+                        promised: float) -> int:
     """Return how many frames lie between the end and the promised one.
 
     The duration of the file is that of its longest stream, often the sound. So the video's own is
     taken where there is one (Matroska), and otherwise the end of whichever stream ends last.
     """
-    promised = (container.duration or 0) / 1e6
-    if 'asf' in formats:
-        promised = asf_properties(index.path).duration
     end = float((stream.start_time or 0) * stream.time_base) + index.duration
     alone = _tagged_duration(stream) if 'matroska' in formats else None
     if alone is not None:
@@ -114,13 +113,10 @@ def _tagged_duration(stream: av.VideoStream) -> Optional[float]:
         return None
 
 
-def lost_ogg_pages(path: str) -> int:
+def _lost_ogg_pages(path: str) -> int:
     """Count the pages of the video that are not there, by their numbers.
 
     The last page is marked (RFC 3533, section 6); without it one counts as lost.
-
-    Args:
-        path (str): An Ogg file.
     """
     size = os.path.getsize(path)
     serial, expected, lost, ended = None, 0, 0, False

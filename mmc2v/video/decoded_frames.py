@@ -31,9 +31,9 @@ class DecodedFrames(Sequence):
         self._numbers = numbers
         self._results = results
         self._images: Optional[list[np.ndarray]] = None
-        self._rest = self._decode()
-        number, self.first = next(self._rest)
-        self._arriving = chain([(number, self.first)], self._rest)
+        frames = self._decode()
+        number, self.first = next(frames)
+        self._arriving = chain([(number, self.first)], frames)
 
     def _decode(self) -> Iterator[tuple[int, np.ndarray]]:
         try:

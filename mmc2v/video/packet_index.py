@@ -100,7 +100,8 @@ class VideoIndex:
             if packet is None:
                 with open_container(self.path) as container:
                     stream = container.streams[self.stream_index]
-                    yield from islice(_demux(container, stream), position, stop)
+                    packets = (packet for packet in container.demux(stream) if packet.size)
+                    yield from islice(packets, position, stop)  # PyAV ends with an empty one
                 return
             yield packet
 
@@ -131,12 +132,6 @@ class VideoIndex:
             for position, packet in enumerate(self.read(0, int(inside.nonzero()[0].max()) + 1)):
                 self.packets[position] = packet if inside[position] else None
         return runs
-
-
-def _demux(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    for packet in container.demux(stream):
-        if packet.size:  # PyAV ends with an empty one
-            yield packet
 
 
 def index_packets(container: av.container.InputContainer, stream: av.VideoStream) -> VideoIndex:
@@ -210,27 +205,23 @@ def _set_times(index: VideoIndex, pts: Sequence[int], last_duration: Optional[in
                stream: av.VideoStream) -> None:
     seconds = np.asarray(pts, dtype=np.float64) * float(stream.time_base)
     index.times = seconds - seconds[0]
-    gap = float(np.diff(seconds, append=seconds[-1]).max())
-    if gap > _MAX_GAP or not np.isfinite(seconds).all():
+    gaps = np.diff(seconds)
+    if (gap := gaps.max(initial=0)) > _MAX_GAP or not np.isfinite(seconds).all():
         raise ValueError(f'its times are damaged: two frames are {gap:.0f} s apart')
     last = float((last_duration or 0) * stream.time_base)
     if last <= 0:  # not all files say how long the last frame is shown
-        gaps = np.diff(seconds)
         last = float(np.median(gaps)) if len(gaps) else float(1 / (stream.average_rate or 25))
     index.duration = float(index.times[-1]) + last
 
 
 def index_by_decoding(index: VideoIndex, stream: av.VideoStream,
-                      frames: Iterator[av.VideoFrame]) -> VideoIndex:
+                      frames: Iterator[av.VideoFrame]) -> None:
     """Complete an index by the frames that the decoder returns, where packets do not tell them.
 
     Args:
         index (VideoIndex): With ``by_order`` set; completed in place.
         stream (av.VideoStream): Its video.
         frames (Iterator[av.VideoFrame]): All frames of the file.
-
-    Returns:
-        VideoIndex: The index.
     """
     pts = [frame.pts for frame in frames]
     if len(set(pts) - {None}) < len(pts):  # by its format such a file has a constant rate
@@ -239,4 +230,3 @@ def index_by_decoding(index: VideoIndex, stream: av.VideoStream,
     if pts:
         # packed B-frames in avi come in order, with times of one another
         _set_times(index, sorted(pts), None, stream)
-    return index

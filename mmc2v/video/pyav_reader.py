@@ -16,12 +16,7 @@ from .complaints import complaints_of
 from .completeness import note_missing
 from .opening import open_video
 from .packet_decoder import DamageError, PacketDecoder, check_size
-from .packet_index import (
-    SAYS_WHAT_IT_SKIPS,
-    VideoIndex,
-    index_by_decoding,
-    index_packets,
-)
+from .packet_index import SAYS_WHAT_IT_SKIPS, VideoIndex, index_by_decoding, index_packets
 from .reader import MAX_PIXELS, VideoDecodeError, first_line
 
 # What PyAV raises on files that are none
@@ -46,9 +41,8 @@ class PyAVReader:
 
     Args:
         path (str): Video file.
-        max_filled (float): Share in [0, 1) of the frames read that may be filled from the nearest
-            decodable frame, and of packets that may be missing at the end. Defaults to 0, strict:
-            any damage that meets what is read raises.
+        max_filled (float): See :class:`VideoReader`; also the share of packets that may be missing
+            at the end. Defaults to 0, strict: any damage that meets what is read raises.
         max_pixels (int): Of a frame. Defaults to 8192 x 8192.
 
     Raises:
@@ -76,11 +70,7 @@ class PyAVReader:
         self.duration = self._index.duration
 
     def _check_index(self) -> None:
-        """Refuse what lacks more than may be filled.
-
-        Raises:
-            VideoDecodeError: If it does.
-        """
+        """Raise VideoDecodeError where there is no frame, or less than filling may make up for."""
         if len(self._index.times) == 0:
             raise VideoDecodeError(self.path, 'there is no video frame in it')
         if self._index.damage:
