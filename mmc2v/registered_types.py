@@ -80,10 +80,10 @@ def find_type(name: Any, scope: str = 'mmaction') -> Optional[Callable]:
 def unknown_type(name: Any, registry: Registry) -> str:
     """Say that a registry lacks the type that a config asks for, and which it has instead."""
     return (f"the config asks for the type '{name}', which no {registry.name} registry has"
-            + did_you_mean(str(name), _known_types(registry)))
+            + did_you_mean(str(name), known_types(registry)))
 
 
-def _known_types(registry: Registry) -> set[str]:
+def known_types(registry: Registry) -> set[str]:
     """Return the names in a registry's tree, with their scope and, where it is ours, without."""
     root = registry
     while root.parent is not None:

@@ -25,6 +25,22 @@ from ..tiny import random_video
 from .common import open_search, rows, write_model
 
 
+_LIMIT = 120  # seconds after which a run hangs
+
+
+def _exit_code(pid: int) -> int:
+    """Wait for a process; return its exit code, 99 for one that hangs."""
+    end = time.monotonic() + _LIMIT
+    while time.monotonic() < end:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return 99
+
+
 class Trials:
     """Indexes a folder again and again, in forks of this process, which has the model.
 
@@ -84,7 +100,7 @@ class Trials:
             pid = self._start(name)
             time.sleep(self.rng.uniform(0, self.seconds))
             os.kill(pid, signal.SIGKILL)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            code = _exit_code(pid)
             if code == 0:
                 break
             done += code == -signal.SIGKILL
@@ -93,7 +109,7 @@ class Trials:
         return done, self._compare(name)
 
     def _compare(self, name: str) -> list[str]:
-        code = os.waitstatus_to_exitcode(os.waitpid(self._start(name), 0)[1])
+        code = _exit_code(self._start(name))
         if code:
             return [f'{name}: the last run ended by {code}']
         store = IndexStore(self.folder / name)

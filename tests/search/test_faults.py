@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 
 def test_what_kills_and_hangs_a_process_takes_no_other_file_along(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, '_PATIENCE', 3.0)
+    monkeypatch.setattr(workers, '_PATIENCE', 6.0)
     videos = write_videos(tmp_path / 'videos', [6] * 4)
     source = videos / '0.mp4'
     for number, name in enumerate(('crash', 'hang', 'memory', 'exit', 'error')):
@@ -46,7 +46,7 @@ def test_what_kills_and_hangs_a_process_takes_no_other_file_along(tmp_path, monk
     reasons = {Path(path).stem: reason for path, reason in report.unreadable.items()}
     assert set(reasons) == {'crash', 'hang', 'memory', 'exit', 'error'}
     assert 'ended by SIGSEGV: its decoder crashes' in reasons['crash']
-    assert 'takes too long: no sign of life for 3 s' in reasons['hang']
+    assert 'takes too long: no sign of life for 6 s' in reasons['hang']
     assert 'MemoryError' in reasons['memory'] or 'memory' in reasons['memory'].lower()
     assert 'ended with code 3' in reasons['exit']
     assert reasons['error'] == 'a fault'
