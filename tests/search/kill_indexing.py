@@ -24,7 +24,6 @@ from mmc2v.search.verify import problems_of
 from ..tiny import random_video
 from .common import open_search, rows, write_model
 
-
 _LIMIT = 120  # seconds after which a run hangs
 
 

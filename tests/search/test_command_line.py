@@ -14,6 +14,7 @@ from mmc2v.search.store import IndexStore
 
 from ..processes import run_script
 from ..tiny import ROOT, random_video
+from ..tools.test_command_lines import run
 from .common import rows, write_model, write_videos
 
 
@@ -26,9 +27,10 @@ def folder(tmp_path):
 
 
 def search(folder, command, *args, code=0, index='my.index'):
-    done = run_script('tools/search.py', command, *args, '--index', folder / index, cwd=folder)
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr * bool(code)
+    """Run the tool in this process, whose server of processes is there; return what it says."""
+    found, said, shown = run('search.py', command, *args, '--index', folder / index)
+    assert found == code, said
+    return shown + said * bool(code)
 
 
 def index(folder, *args, **kwargs):
