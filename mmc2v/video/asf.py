@@ -11,6 +11,7 @@ _FILE_PROPERTIES = bytes.fromhex('a1dcab8c47a9cf118ee400c00c205365')
 _PROPERTIES = struct.Struct('<40xQ8xQQ8xQIII')
 _DATA = bytes.fromhex('3626b2758e66cf11a6d900aa0062ce6c')
 _DATA_HEADER = 50  # bytes of the data object before its first packet
+_CORRECTS_ERRORS = 0x80  # bit of a packet's first byte
 _HEAD = 1 << 16  # bytes of a file in which these objects are looked for
 _MIN_PACKET = 256  # bytes; smaller ones would take hours and are not met
 
@@ -56,10 +57,13 @@ def asf_properties(path: str) -> AsfProperties:
 
 
 def _overwritten(file: BinaryIO, head: bytes, size: int, packet_size: int) -> int:
-    """Count packets that do not begin as the first does: by how errors are corrected."""
+    """Count packets that do not begin as the first does: by how errors are corrected.
+
+    Where that is left out, they begin with what they hold, each with something else.
+    """
     place = head.find(_DATA)
     begin = place + _DATA_HEADER
-    if place < 0 or len(head) <= begin:
+    if place < 0 or len(head) <= begin or not head[begin] & _CORRECTS_ERRORS:
         return 0
     end = min(size, place + int.from_bytes(head[place + 16:place + 24], 'little'))
     count = 0

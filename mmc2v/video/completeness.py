@@ -12,9 +12,11 @@ import av
 import numpy as np
 
 from .asf import AsfProperties, asf_properties
+from .declared_size import lost_bytes
 from .packet_index import SAYS_DURATION, VideoIndex
 
 _CONSTANT_RATE = {'mpeg1video', 'mpeg2video'}
+_CONSTANT_RATE_FORMATS = {'mpegts', 'mxf'}
 _OGG_VIDEO = (b'\x80theora', b'OVP80', b'BBCD')  # how the first packet begins
 # How far the end may lie before the promised one, in frames, and in gaps like the longest: what is
 # said to be the end of a picture that stands still is not always read.
@@ -44,12 +46,13 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
             expected = max(expected, round(duration / mean))
     elif 'mp4' not in formats:
         expected = max(found, stream.frames)
-    if len(index.times):
-        promised = asf.duration if 'asf' in formats else (container.duration or 0) / 1e6
-        expected += _missing_at_the_end(index, stream, formats, promised)
+    promised = asf.duration if 'asf' in formats else (container.duration or 0) / 1e6
+    at_the_end = _missing_at_the_end(index, stream, formats, promised) if len(index.times) else 0
+    expected += at_the_end
     # raw streams have no times: FFmpeg's guesses leave a gap after the first frame
     if len(index.times) > 2 and 'mpegvideo' not in formats and (
-            'mpegts' in formats or stream.codec_context.codec.canonical_name in _CONSTANT_RATE):
+            not _CONSTANT_RATE_FORMATS.isdisjoint(formats)
+            or stream.codec_context.codec.canonical_name in _CONSTANT_RATE):
         expected += _missing_between(index)  # a packet that is lost leaves a gap alone
     if 'ogg' in formats and (pages := _lost_ogg_pages(index.path)):
         expected += max(pages, _missing_between(index))
@@ -60,8 +63,14 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
     if index.skipped:  # a picture that stands still leaves a gap, too, but is not read over
         expected += max(1, _missing_between(index))
         reason = reason or f'the demuxer says: {index.skipped}'
+    elif not at_the_end and (between := _missing_between(index)) and (
+            number := lost_bytes(index.path, formats)):  # each alone is met in whole videos
+        expected += between
+        reason = reason or f'{number} bytes of the file are lost'
     if index.timeless and 0 < stream.frames < found:  # times are counted, so all may be wrong
         expected = stream.frames
+    if index.interruption and found == expected:  # what would have followed is not known
+        expected += 1
     if index.start:  # nothing before can be decoded
         found = min(found, expected) - index.start
         reason = reason or 'it does not begin with a keyframe'

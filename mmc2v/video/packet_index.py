@@ -24,9 +24,9 @@ _DECODING_TIMES = {'asf', 'mxf'}
 _TELLS_KEYFRAMES = _ONE_FRAME_A_PACKET | {'flv1', 'h263', 'msmpeg4v2', 'msmpeg4v3', 'theora', 'vp8',
                                           'wmv1', 'wmv2'}
 # Containers whose header says how long the file is.
-SAYS_DURATION = {'asf', 'flv', 'matroska'}
-# Demuxers that call an error what they cannot read of a file, and nothing else.
-SAYS_WHAT_IT_SKIPS = ('asf', 'flv', 'matroska,webm')
+SAYS_DURATION = {'asf', 'flv', 'matroska', 'mxf', 'nut'}
+# Demuxers that call an error what they cannot read of a file, and little else.
+SAYS_WHAT_IT_SKIPS = ('asf', 'flv', 'matroska,webm', 'nut')
 # Keyframes before a frame that are looked at; where none serves, decoding begins at the start.
 _MAX_STEPS_BACK = 16
 # Seconds between two frames, beyond which a time is damaged rather than the recording slow.

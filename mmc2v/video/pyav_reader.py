@@ -23,8 +23,10 @@ from .reader import MAX_PIXELS, VideoDecodeError, first_line
 _UNREADABLE = (av.FFmpegError, OSError, DamageError, ValueError, EOFError, IndexError,
                ArithmeticError, MemoryError)
 
-# What Matroska's demuxer says of live recordings; where others should end is compared.
-_SAID_AT_THE_END = 'File ended prematurely'
+# What demuxers say of whole videos: Matroska's of live recordings (where others should end is
+# compared), and all of tables, chapters and attachments that a program wrote carelessly.
+_SAID_OF_WHOLE_VIDEOS = ('File ended prematurely', 'Keyframe index parsing failed', 'Missing AMF_',
+                         'AMF_DATA_TYPE_', 'Chapter end time', 'incomplete attachment')
 # Faults after which the rest counts as lost where a file is opened anew after each, which takes the
 # longer the more packets it has.
 _MAX_REOPENED = 100
@@ -98,8 +100,8 @@ class PyAVReader:
             declared = self._stream.codec_context
             check_size(declared.width, declared.height, self._max_pixels)
             index = index_packets(self._container, self._stream)
-        index.skipped = next((text for text in skipped if not text.startswith(_SAID_AT_THE_END)),
-                             None)
+        index.skipped = next(
+            (text for text in skipped if not text.startswith(_SAID_OF_WHOLE_VIDEOS)), None)
         self._decoder = PacketDecoder(self._stream, index, self._max_pixels)
         self._lost = 0
         if index.by_order:

@@ -1,4 +1,6 @@
 """What a container promises and does not hold is missed, and nothing else."""
+import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -7,8 +9,10 @@ import pytest
 
 from mmc2v.datasets.transforms import BACKENDS, VideoDecodeError
 from mmc2v.video.asf import asf_properties
+from mmc2v.video.complaints import complaints_of
+from mmc2v.video.declared_size import lost_bytes
 
-from .made_videos import write
+from .made_videos import images, write
 from .test_lost_keyframe import without
 
 VP8 = dict(codec='libvpx', options={'deadline': 'realtime', 'threads': '1'})
@@ -94,6 +98,155 @@ def test_bytes_lost_in_the_middle_are_missed(kind, way, place, tmp_path):
         assert reader.damage is not None
 
 
+def packet_places(path):
+    with av.open(path) as container:
+        return [packet.pos for packet in container.demux(video=0) if packet.size]
+
+
+def write_all_keyframes(path, **how):
+    return write(str(path), **{**dict(options={'g': '1', 'bf': '0'}), **how})
+
+
+@pytest.mark.parametrize('name', ['a.mkv', 'a.webm', 'a.flv'])
+def test_whole_clusters_and_tags_that_are_lost_are_missed(name, tmp_path):
+    """What is left makes sense to the demuxer; the file is shorter than it says."""
+    path = tmp_path / name
+    how = {'a.mkv': dict(container_options={'cluster_time_limit': '400'}), 'a.flv': {},
+           'a.webm': dict(VP8, options={**VP8['options'], 'g': '1'},
+                          container_options={'cluster_time_limit': '400'})}[name]
+    write_all_keyframes(path, **how)
+    content = path.read_bytes()
+    places = packet_places(str(path))[20:31:10]
+    if name != 'a.flv':
+        cluster = bytes.fromhex('1f43b675')
+        places = [content.rindex(cluster, 0, place) for place in places]
+    path.write_bytes(content[:places[0]] + content[places[1]:])
+    with pytest.raises(VideoDecodeError, match=f'{places[1] - places[0]} bytes of the file are'):
+        BACKENDS['pyav'](str(path))
+    assert 'bytes of the file are lost' in BACKENDS['pyav'](str(path), 0.5).damage
+
+
+@pytest.mark.parametrize(('name', 'size'), [
+    ('a.mkv', bytes.fromhex('01fffffffffffffe')), ('a.flv', struct.pack('>d', 1e300)),
+    ('a.flv', struct.pack('>d', float('inf'))), ('a.flv', struct.pack('>d', float('nan')))])
+def test_a_wrong_size_alone_is_no_loss(name, size, tmp_path):
+    path = tmp_path / name
+    write(path)
+    content = bytearray(path.read_bytes())
+    before = {'a.mkv': bytes.fromhex('18538067'), 'a.flv': b'filesize\0'}[name]
+    place = content.index(before) + len(before)
+    content[place:place + 8] = size
+    path.write_bytes(content)
+    assert len(BACKENDS['pyav'](str(path)).times) == 60
+
+
+@pytest.mark.parametrize('content', [
+    b'', bytes.fromhex('18538067'), bytes.fromhex('1853806700'), bytes.fromhex('1853806701ff'),
+    b'\0\x08filesize\0', b'\0\x08filesize\0\x40'])
+@pytest.mark.parametrize('formats', [['matroska', 'webm'], ['flv'], ['mp4']])
+def test_sizes_in_broken_headers(content, formats, tmp_path):
+    (tmp_path / 'a').write_bytes(content)
+    assert 0 <= lost_bytes(str(tmp_path / 'a'), formats) < 2 ** 56
+
+
+@pytest.mark.parametrize(('name', 'how'), [
+    ('a.mxf', dict(codec='mpeg2video')), ('a.mxf', dict(codec='prores', pix_fmt='yuv422p10le')),
+    ('a.nut', {}), ('a.nut', VP8), ('a.rm', dict(codec='rv20')),
+    ('a.wtv', dict(codec='mpeg2video'))])
+@pytest.mark.parametrize('way', ['cut off', 'cut out', 'overwritten'])
+def test_mxf_nut_rm_and_wtv_promise_something_too(name, how, way, tmp_path):
+    path = Path(write(str(tmp_path / name), **how))
+    assert len(BACKENDS['pyav'](str(path)).times) == 60
+    if (name, way) == ('a.rm', 'cut out'):
+        pytest.skip('its demuxer goes on behind and says nothing')
+    places, content = packet_places(str(path)), path.read_bytes()
+    begin, end = places[20], places[40]
+    path.write_bytes({'cut off': content[:end], 'cut out': content[:begin] + content[end:],
+                      'overwritten': content[:begin] + bytes(end - begin) + content[end:]}[way])
+    with pytest.raises(VideoDecodeError):
+        read_every(str(path), 1)
+
+
+def test_an_mxf_file_whose_header_was_written_before_the_end(tmp_path):
+    path = Path(write(str(tmp_path / 'a.mxf'), codec='mpeg2video'))
+    assert len(BACKENDS['pyav'](str(path)).times) == 60
+    written = bytearray()
+    with av.open(Unseekable(written), 'w', format='mxf') as container:
+        stream = container.add_stream('mpeg2video', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, 'yuv420p'
+        for image in images(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, 'rgb24')))
+        container.mux(stream.encode())
+    path.write_bytes(written)
+    with av.open(str(path)) as container:
+        assert container.duration is None
+    assert len(BACKENDS['pyav'](str(path)).times) == 60
+
+
+class Unseekable:
+    """A pipe."""
+
+    def __init__(self, written):
+        self.written = written
+
+    def write(self, data):
+        self.written += bytes(data)
+        return len(data)
+
+
+def test_what_breaks_off_is_missed_where_nothing_says_how_long_it_is(tmp_path):
+    """The index of nut is at its end: what would have followed is not known."""
+    path = cut_before(write(str(tmp_path / 'a.nut')), 40)
+    with pytest.raises(VideoDecodeError, match='40 of 41 video packets are there'):
+        BACKENDS['pyav'](path)
+    reader = BACKENDS['pyav'](path, 0.5)
+    assert len(reader.read(range(38))) == 38
+    assert 'after 40 packets' in reader.damage
+
+
+def replaced(path, old, new):
+    content = Path(path).read_bytes()
+    assert content.count(old) == 1
+    Path(path).write_bytes(content.replace(old, new))
+    return path
+
+
+def test_what_a_demuxer_says_of_all_but_the_video_is_no_loss(tmp_path):
+    path = write(tmp_path / 'a.flv', container_options={'flvflags': 'add_keyframe_index'})
+    replaced(path, b'filepositions', b'filepositionz')
+    assert BACKENDS['pyav'](path).damage is None
+    path = str(tmp_path / 'a.mkv')
+    with av.open(path, 'w') as container:
+        stream = container.add_stream('libx264', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, 'yuv420p'
+        container.add_attachment('a.ttf', 'font/ttf', b'font')
+        container.set_chapters([dict(id=number + 1, start=number, end=number + 1,
+                                     time_base=Fraction(1), metadata={}) for number in range(2)])
+        for image in images(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, 'rgb24')))
+        container.mux(stream.encode())
+    replaced(path, b'\x46\x60\x88font/ttf', b'\xec\x40\x08font/ttf')  # no kind
+    replaced(path, b'\x92\x84' + (2 * 10 ** 9).to_bytes(4, 'big'), b'\x92\x84\0\0\0\1')  # ends
+    with complaints_of('matroska,webm') as complaints:
+        av.open(path).close()
+    assert len(complaints) == 2
+    assert BACKENDS['pyav'](path).damage is None
+
+
+def test_packets_of_asf_need_not_begin_alike(tmp_path):
+    """Only those with bytes for correcting errors do."""
+    size = 300
+    header = PROPERTIES + bytes(72) + struct.pack('<3I', 0, size, size)
+    for first, lost in ((b'\x82\x82', 0), (b'\x82\0', 1), (b'\x09\x11', 0)):
+        packets = b''.join(bytes([byte]) + bytes(size - 1) for byte in first)
+        content = header + DATA + struct.pack('<Q', 50 + len(packets)) + bytes(26) + packets
+        content = bytearray(content)
+        content[40:48] = struct.pack('<Q', len(content))
+        content[56:64] = struct.pack('<Q', 2)
+        (tmp_path / 'a.wmv').write_bytes(content)
+        assert asf_properties(str(tmp_path / 'a.wmv')).lost_packets == lost
+
+
 @pytest.mark.parametrize('content', [
     b'', PROPERTIES, PROPERTIES + b'\xff' * 71 + b'\0' + b'\xff' * 99,
     PROPERTIES + bytes(72) + b'\1\0\0\0' * 3 + DATA + b'\xff' * 99])
@@ -134,6 +287,15 @@ def test_a_picture_that_stands_still_is_whole(name, how, tmp_path):
     assert reader.damage is None
     assert len(reader.read(range(60))) == 60
     assert reader.times[20] - reader.times[19] == pytest.approx(5.04, abs=0.01)
+
+
+@pytest.mark.parametrize('extension', ['mkv', 'flv', 'nut'])
+def test_a_file_written_without_some_packets_is_one_whose_picture_stands_still(extension, tmp_path):
+    source = write_all_keyframes(tmp_path / f'a.{extension}')
+    reader = BACKENDS['pyav'](without(source, str(tmp_path / f'b.{extension}'), set(range(20, 40))))
+    assert reader.damage is None
+    assert len(reader.read(range(40))) == 40
+    assert reader.times[20] - reader.times[19] == pytest.approx(0.84, abs=0.01)
 
 
 def with_sound(path, codec, audio_codec, seconds, **options):

@@ -67,6 +67,13 @@ def test_a_block_that_is_not_whole_is_not_filled_with_what_was_in_memory():
     assert result['total']['strict: refused'] == 1
 
 
+def test_what_mpeg4_decoders_let_pass_after_a_keyframe_is_no_fault_of_the_reader():
+    """A wrong end of a picture: a decoder that begins there allows for it, and flags it later."""
+    result = fuzz([70189], 1, 30, GIB)
+    assert result['failures'] == []
+    assert result['total']['strict: read'] == 1
+
+
 def _hang(*_):
     time.sleep(60)
 
