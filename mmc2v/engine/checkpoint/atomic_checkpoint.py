@@ -6,28 +6,19 @@ from typing import Optional
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import (
-    BaseLoop,
-    EpochBasedTrainLoop,
-    IterBasedTrainLoop,
-    Runner,
-    find_latest_checkpoint,
-)
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner, find_latest_checkpoint
 
 from mmc2v.registry import HOOKS
 from mmc2v.whole_files import remove_partials, write_whole
 
 from ..bare_model import bare_model
 from ..main_process import on_main_process
-from ..resumed_position import fit_position
+from ..resumed_position import VALIDATED, fit_position, lacks_validation
 from .files import find_whole_checkpoint, problem_of_checkpoint
 from .fit import refuse_unfitting
 from .names import OUTDATED, best_names, keep_only_names
 from .sharing import share_checkpoint
 from .work_dir_lock import lock_work_dir, unlock_work_dir
-
-# In the message hub, and so in every checkpoint: [epoch, iter] of its last validation.
-VALIDATED = 'validated_at'
 
 
 @HOOKS.register_module()
@@ -154,7 +145,7 @@ class AtomicCheckpointHook(CheckpointHook):
             for folder in {runner.work_dir, self.out_dir}:
                 remove_partials(folder)
         self._remove_outdated()
-        if is_resumed and self._lacks_validation(runner):
+        if is_resumed and lacks_validation(runner):
             runner.logger.info('the run ended before the validation of its last checkpoint, which '
                                'is done now')
             runner.val_loop.run()
@@ -191,21 +182,6 @@ class AtomicCheckpointHook(CheckpointHook):
         """Remove what was put off, on the rank that writes."""
         if is_main_process():
             self.file_backend.remove_now()
-
-    @staticmethod
-    def _lacks_validation(runner: Runner) -> bool:
-        loop = runner.train_loop
-        if runner.val_loop is None or not isinstance(
-                loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
-            return False
-        loop._decide_current_val_interval()
-        if isinstance(loop, EpochBasedTrainLoop):
-            step, last, place = runner.epoch, loop.max_epochs, 0
-        else:
-            step, last, place = runner.iter, loop.max_iters, 1
-        is_due = step >= loop.val_begin and (step % loop.val_interval == 0 or step == last)
-        done = runner.message_hub.runtime_info.get(VALIDATED) or (None, None)
-        return is_due and done[place] != step
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Keep the best, and the fact that this checkpoint is validated."""
