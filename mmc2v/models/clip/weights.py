@@ -64,19 +64,15 @@ def _download(tag: str, arch: Union[str, dict]) -> Path:
     lock = Path(torch.hub.get_dir()) / f'mmc2v_{arch}_{tag}.lock'.replace('/', '_')
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        return _fetch(source, tag, arch)
-
-
-def _fetch(source: Mapping, tag: str, arch: str) -> Path:
-    try:
-        return Path(download_pretrained(source))
-    except Exception as error:  # each of its back ends has errors of its own
-        places = [source.get('url'), source.get('hf_hub') and f"the hub's {source['hf_hub']}"]
-        raise ConnectionError(
-            f"the weights '{tag}' of {arch} could not be downloaded from "
-            f'{" or ".join(filter(None, places))}: '
-            f'{type(error).__name__}: {error}. Without network, fetch that file elsewhere and set '
-            "model.pretrained to its path: --cfg-options model.pretrained=/path/to/file") from error
+        try:
+            return Path(download_pretrained(source))
+        except Exception as error:  # each of its back ends has errors of its own
+            places = [source.get('url'), source.get('hf_hub') and f"the hub's {source['hf_hub']}"]
+            raise ConnectionError(
+                f"the weights '{tag}' of {arch} could not be downloaded from "
+                f'{" or ".join(filter(None, places))}: {type(error).__name__}: {error}. Without '
+                'network, fetch that file elsewhere and set model.pretrained to its path: '
+                '--cfg-options model.pretrained=/path/to/file') from error
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
@@ -158,12 +154,13 @@ def _check_architecture(pretrained: str, arch: Union[str, dict],
             f'open_clip\'s key layout: {error} is missing. Its first keys are {list(state)[:3]}; '
             'a checkpoint of ours is given as load_from, not as pretrained') from error
     config = clip_config(arch)
-    if found == _dimensions(config):
+    wanted = _dimensions(config)
+    if found == wanted:
         return
     names = ('embed_dim', 'vision layers', 'vision width', 'patch size', 'image size',
              'text layers', 'text width', 'context length', 'vocabulary')
     differing = [f'{name} {a} instead of {b}'
-                 for name, a, b in zip(names, found, _dimensions(config)) if a != b]
+                 for name, a, b in zip(names, found, wanted) if a != b]
     raise ValueError(
         f"'{pretrained}' is of another architecture than arch={arch!r}: " + ', '.join(differing)
         + _suggest(found, config.get('quick_gelu', False)))
