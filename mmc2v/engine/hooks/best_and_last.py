@@ -40,15 +40,12 @@ class BestAndLastHook(Hook):
         path = Path(runner.work_dir, 'validations.json')
         if runner.iter > 0 and path.is_file():
             try:
-                history = {int(step): dict(metrics) for step, metrics in
-                           read_json(path).items()}
+                self._history = {int(step): dict(metrics) for step, metrics in
+                                 read_json(path).items() if int(step) <= self._step(runner)}
             except (ValueError, TypeError, AttributeError) as error:
                 runner.logger.warning(
                     f"'{path}' cannot be read ({error}): validations up to {self._unit(runner)} "
                     f'{self._step(runner)} are missing in the report of best and last')
-                return
-            self._history = {step: metrics for step, metrics in history.items()
-                             if step <= self._step(runner)}
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
         """Keep the figures."""
