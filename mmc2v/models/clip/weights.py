@@ -123,10 +123,10 @@ def _check_activation(pretrained: str, arch: Union[str, dict], quick_gelu: bool)
 
 
 def _dimensions(config: Mapping) -> tuple:
-    vision, text = config['vision_cfg'], config['text_cfg']
-    return (config['embed_dim'], vision.get('layers', 12), vision.get('width', 768),
-            vision.get('patch_size', 16), vision.get('image_size', 224), text.get('layers', 12),
-            text.get('width', 512), text.get('context_length', 77), text.get('vocab_size', 49408))
+    vision = open_clip.CLIPVisionCfg(**config['vision_cfg'])
+    text = open_clip.CLIPTextCfg(**config['text_cfg'])
+    return (config['embed_dim'], vision.layers, vision.width, vision.patch_size, vision.image_size,
+            text.layers, text.width, text.context_length, text.vocab_size)
 
 
 def _dimensions_of_weights(state: Mapping[str, Tensor]) -> tuple:
@@ -167,13 +167,11 @@ def _check_architecture(pretrained: str, arch: Union[str, dict],
 
 
 def _suggest(dimensions: tuple, quick_gelu: bool) -> str:
-    fitting: list[str] = []
-    for name in open_clip.list_models():
-        config = open_clip.get_model_config(name)
-        if 'hf_model_name' in config['text_cfg'] or not is_plain_clip(config):
-            continue
-        if _dimensions(config) == dimensions and config.get('quick_gelu', False) == quick_gelu:
-            fitting.append(name)
+    configs = {name: open_clip.get_model_config(name) for name in open_clip.list_models()}
+    fitting = [name for name, config in configs.items()
+               if is_plain_clip(config) and 'hf_model_name' not in config['text_cfg']
+               and config.get('quick_gelu', False) == quick_gelu
+               and _dimensions(config) == dimensions]
     return f'. It fits arch={min(fitting, key=len)!r}' if fitting else (
         '. Give the architecture that it was trained with as a dict')
 
