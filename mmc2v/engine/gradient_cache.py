@@ -200,10 +200,8 @@ class GradientCacheTrainLoop(_CachedIteration, EpochBasedTrainLoop):
 class GradientCacheIterTrainLoop(_CachedIteration, IterBasedTrainLoop):
     """Iterations of :func:`cached_step`.
 
-    Args:
-        *args: As :class:`mmengine.runner.IterBasedTrainLoop` has them.
-        chunk_size (int): Items of a rank's batch that are held at a time. Defaults to 16.
-        **kwargs: Likewise.
+    Its arguments are those of :class:`mmengine.runner.IterBasedTrainLoop`, and ``chunk_size`` as
+    :class:`GradientCacheTrainLoop` has it.
     """
 
     def run_iter(self, data_batch: dict) -> None:

@@ -52,8 +52,9 @@ def loader_of_passes(loader: DataLoader) -> DataLoader:
                       **{name: getattr(loader, name) for name in _SETTINGS})
 
 
-class IterationBatches:
-    """What MMEngine's loop of iterations takes its batches from, endlessly.
+def iteration_batches(loader: DataLoader, trained: int,
+                      begin_pass: Callable[[int], None]) -> Iterator[Any]:
+    """Yield what MMEngine's loop of iterations takes its batches from, endlessly.
 
     MMEngine's own starts the workers before anything could tell them the seed, lets them run ahead
     into the next pass, and reads everything that a resumed run has been trained on again.
@@ -64,22 +65,11 @@ class IterationBatches:
             gets None.
         begin_pass (Callable): Is told the number of each pass before its workers begin.
     """
-
-    def __init__(self, loader: DataLoader, trained: int, begin_pass: Callable[[int], None]) -> None:
-        self._trained = iter(range(trained))
-        self._batches = self._endless(loader, trained, begin_pass)
-
-    def __iter__(self) -> 'IterationBatches':
-        return self
-
-    def __next__(self) -> Any:
-        return None if next(self._trained, None) is not None else next(self._batches)
-
-    @staticmethod
-    def _endless(loader: DataLoader, iteration: int, begin_pass: Callable[[int], None]) -> Iterator:
-        while True:
-            begin_pass(iteration // len(loader))
-            loader.batch_sampler.begin_at(iteration)
-            for batch in loader:
-                yield batch
-                iteration += 1
+    yield from itertools.repeat(None, trained)
+    iteration = trained
+    while True:
+        begin_pass(iteration // len(loader))
+        loader.batch_sampler.begin_at(iteration)
+        for batch in loader:
+            yield batch
+            iteration += 1

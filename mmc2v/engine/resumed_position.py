@@ -1,5 +1,8 @@
-"""Whether an epoch of a resumed run is as long as those before, and what to do where it is not."""
-from mmengine.runner import Runner
+"""Where a resumed run is: in its schedule, and whether its last validation is still to be done."""
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+
+# In the message hub, and so in every checkpoint: [epoch, iter] of its last validation.
+VALIDATED = 'validated_at'
 
 
 def fit_position(checkpoint: dict, runner: Runner, rescale: bool) -> None:
@@ -40,3 +43,18 @@ def fit_position(checkpoint: dict, runner: Runner, rescale: bool) -> None:
             rates = {key: state[key] for key in ('base_values', '_last_value')}
             state.update(scheduler.state_dict(), **rates, _global_step=step, last_step=max(
                 -1, min(step, scheduler.end - 1) - scheduler.begin))
+
+
+def lacks_validation(runner: Runner) -> bool:
+    """Whether a loaded checkpoint is of a step after which a validation is due and was not done."""
+    loop = runner.train_loop
+    if runner.val_loop is None or not isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+        return False
+    loop._decide_current_val_interval()
+    if isinstance(loop, EpochBasedTrainLoop):
+        step, last, place = runner.epoch, loop.max_epochs, 0
+    else:
+        step, last, place = runner.iter, loop.max_iters, 1
+    is_due = step >= loop.val_begin and (step % loop.val_interval == 0 or step == last)
+    done = runner.message_hub.runtime_info.get(VALIDATED) or (None, None)
+    return is_due and done[place] != step

@@ -2,15 +2,8 @@
 import numpy as np
 
 
-def repeated_rows(embeddings: np.ndarray) -> list[list[int]]:
-    """Find rows that are equal in every bit.
-
-    Args:
-        embeddings (np.ndarray): (N, D).
-
-    Returns:
-        list[list[int]]: Indices of equal rows, two or more each.
-    """
+def _repeated_rows(embeddings: np.ndarray) -> list[list[int]]:
+    """Return the indices of rows of (N, D) that are equal in every bit, two or more each."""
     if len(embeddings) == 0:
         return []
     # Rows that differ at all nearly always differ in their first bytes: only those that do not
@@ -41,7 +34,7 @@ def same_as_best(embeddings: np.ndarray, items: np.ndarray, queries: np.ndarray,
     Returns:
         dict[int, np.ndarray]: item -> queries whose best match has the same embedding.
     """
-    repeated = repeated_rows(embeddings)
+    repeated = _repeated_rows(embeddings)
     if not repeated:
         return {}
     copy_of = np.full(len(embeddings), -1)

@@ -29,7 +29,7 @@ def dual_softmax(text: np.ndarray, video: np.ndarray, over: str, scale: float) -
         log_sum = _log_sum_over_captions(text, video, scale)
     else:
         log_sum = np.concatenate([_log_sum_exp(scale * block.astype(np.float64), axis=1)
-                                  for _, _, block in score_blocks(text, video)])
+                                  for block in score_blocks(text, video)])
 
     def rescore(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         scores = scores.astype(np.float64)  # shares of 1e-40 still differ
@@ -66,7 +66,7 @@ def querybank_norm(text: np.ndarray, video: np.ndarray, bank: np.ndarray,
 
 
 def _best_videos(text: np.ndarray, video: np.ndarray) -> np.ndarray:
-    return np.concatenate([block.argmax(axis=1) for _, _, block in score_blocks(text, video)])
+    return np.concatenate([block.argmax(axis=1) for block in score_blocks(text, video)])
 
 
 def _log_sum_exp(values: np.ndarray, axis: int) -> np.ndarray:
@@ -76,6 +76,6 @@ def _log_sum_exp(values: np.ndarray, axis: int) -> np.ndarray:
 
 def _log_sum_over_captions(text: np.ndarray, video: np.ndarray, scale: float) -> np.ndarray:
     total = np.full(len(video), -np.inf)
-    for _, _, block in score_blocks(text, video):
+    for block in score_blocks(text, video):
         total = np.logaddexp(total, _log_sum_exp(scale * block.astype(np.float64), axis=0))
     return total

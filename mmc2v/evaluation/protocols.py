@@ -106,8 +106,7 @@ def _dual_softmax_ranks(embeddings: RetrievalEmbeddings) -> dict[str, Ranks]:
     decodable = ~embeddings.undecodable
     video = embeddings.video[decodable] if decodable.any() else embeddings.video
     result = {}
-    for name, over in (('t2v', 'captions'), ('v2t', 'videos')):
-        among = embeddings.video if over == 'captions' else video
+    for name, over, among in (('t2v', 'captions', embeddings.video), ('v2t', 'videos', video)):
         rescore = post_processing.dual_softmax(embeddings.text, among, over,
                                                embeddings.logit_scale)
         result[f'{name}_dsl'] = _rank(embeddings, rescore=rescore)[name]

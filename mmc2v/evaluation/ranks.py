@@ -12,6 +12,8 @@ from mmc2v.progress import progress
 
 from .positive_pairs import PositivePairs, Rescore, Scores
 
+_BLOCK_BYTES = 2 ** 23  # memory for a block of scores
+
 
 class Ranks(NamedTuple):
     """Ranks from 1 of every query of one direction, under both ways to treat ties.
@@ -28,7 +30,7 @@ class Ranks(NamedTuple):
 def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[int],
                     video_group: Sequence[int], *, undecodable: Optional[np.ndarray] = None,
                     rescore: Optional[Rescore] = None, caption_ranks: bool = False,
-                    block_bytes: int = 2 ** 23) -> dict[str, Ranks]:
+                    block_bytes: int = _BLOCK_BYTES) -> dict[str, Ranks]:
     """Rank in both directions in one pass over blocks of scores.
 
     Text to video: 1 + the number of videos of other groups that score at least as high as the
@@ -72,8 +74,8 @@ def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[in
         block = score.block(start, stop)
         positives.take_out(block, start)
         positives.level_equal_videos(block, start)
-        t2v[:, start:stop] = _count_ahead(block, positives.best_of_text[start:stop, None],
-                                           axis=1)
+        t2v[:, order[start:stop]] = _count_ahead(
+            block, positives.best_of_text[start:stop, None], axis=1)
         positives.level_equal_texts(block, start)
         if caption_ranks:
             among_captions += _count_ahead(block, positives.best_of_video, axis=0)
@@ -81,10 +83,10 @@ def retrieval_ranks(text: np.ndarray, video: np.ndarray, text_group: Sequence[in
         v2t += _count_ahead(best_of_group, positives.best_of_video, axis=0)
 
     num_groups = len(np.unique(text_group))
-    t2v[:, positives.best_of_text == -np.inf] = len(video) - 1
+    t2v[:, order[positives.best_of_text == -np.inf]] = len(video) - 1
     for counts, last in ((v2t, num_groups - 1), (among_captions, len(text) - 1)):
         counts[:, hidden] = last
-    result = {'t2v': Ranks(*_unsort(t2v + 1, order)), 'v2t': Ranks(*(v2t + 1))}
+    result = {'t2v': Ranks(*(t2v + 1)), 'v2t': Ranks(*(v2t + 1))}
     if caption_ranks:
         result['v2t_all_captions'] = Ranks(*(among_captions + 1))
     return result
@@ -114,18 +116,11 @@ def refuse_not_finite(kind: str, embeddings: np.ndarray, names: Sequence) -> Non
                          f'is {kind} {names[wrong[0]]}; the model has diverged')
 
 
-def score_blocks(text: np.ndarray, video: np.ndarray,
-                 block_bytes: int = 2 ** 23) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield (start, stop, scores (stop - start, M)) of captions in their order.
-
-    Args:
-        text (np.ndarray): (N, D) float embeddings.
-        video (np.ndarray): (M, D) float embeddings.
-        block_bytes (int): Memory for a block. Defaults to 8 MiB.
-    """
-    step = max(1, block_bytes // (len(video) * text.itemsize))
+def score_blocks(text: np.ndarray, video: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the scores of (N, D) captions with (M, D) videos, (n, M) at a time, in their order."""
+    step = max(1, _BLOCK_BYTES // (len(video) * text.itemsize))
     for start in progress(range(0, len(text), step), 'scoring', 'block'):
-        yield start, min(start + step, len(text)), text[start:start + step] @ video.T
+        yield text[start:start + step] @ video.T
 
 
 def _check(text: np.ndarray, video: np.ndarray, text_group: np.ndarray,
@@ -157,12 +152,6 @@ def _blocks(groups: np.ndarray, row_bytes: int, block_bytes: int) -> list[tuple[
         spans.append((start, stop))
         start = stop
     return spans
-
-
-def _unsort(values: np.ndarray, order: np.ndarray) -> np.ndarray:
-    result = np.empty_like(values)
-    result[:, order] = values
-    return result
 
 
 def summarize(ranks: np.ndarray) -> dict[str, float]:

@@ -21,13 +21,8 @@ class RetrievalMetric(BaseMetric):
     score. Captions with equal tokens share one embedding, so that their ties are exact.
 
     Args:
-        group_name (str, optional): Also report ``t2v/<group_name>_R1`` and
-            ``v2t/<group_name>_R1``, where every video of the same ``group`` counts as right.
-            Defaults to none.
-        by_kind (bool): Also R@1 (and that of groups) for each kind of captions, among the videos
-            of that kind alone: ``t2v/<kind>_R1``. Defaults to False.
-        all_captions (bool): Also V2T among all captions instead of groups. Defaults to False.
-        dual_softmax (bool): Also both directions with dual softmax. Defaults to False.
+        group_name, by_kind, all_captions, dual_softmax: What else is reported, see
+            :func:`~mmc2v.evaluation.protocols.retrieval_metrics`. Defaults to nothing.
         dump (str, optional): Write the embeddings to this ``.npz`` file, see
             :class:`~mmc2v.evaluation.embeddings.RetrievalEmbeddings`. Defaults to none.
         dump_info (dict, optional): Added to its ``info``.

@@ -5,14 +5,12 @@ from typing import Optional
 from .published import PublishedFigures
 
 _COLUMNS = {'R1': 'R@1', 'R5': 'R@5', 'R10': 'R@10', 'MdR': 'MdR', 'MnR': 'MnR'}
-_VARIANTS = {'': '', '_all_captions': 'among all captions', '_dsl': 'with dual softmax',
-             '_qbnorm': 'with QB-Norm'}
+_VARIANTS = {'': [], '_all_captions': ['among all captions'], '_dsl': ['with dual softmax'],
+             '_qbnorm': ['with QB-Norm']}
 # titles of rankings by their names, such as v2t_dsl_ties_won
-_TITLES = {f'{direction}{variant}{ties}': ' '.join(filter(None, [
-               direction.upper(), ', '.join(filter(None, [_VARIANTS[variant], ties_title]))]))
-           for direction in ('t2v', 'v2t') for variant in _VARIANTS
-           for ties, ties_title in (('', ''), ('_ties_won', 'ties won'))}
-_PAPER = ", the paper's"
+_TITLES = {f'{direction}{variant}{ties}': f'{direction.upper()} {", ".join(how + won)}'.rstrip()
+           for direction in ('t2v', 'v2t') for variant, how in _VARIANTS.items()
+           for ties, won in (('', []), ('_ties_won', ['ties won']))}
 
 
 def format_table(metrics: dict[str, float],
@@ -37,7 +35,7 @@ def format_table(metrics: dict[str, float],
     for name in names:
         rows.append((_TITLES.get(name, name), name, metrics))
         if published is not None and f'{name}/R1' in published.figures:
-            rows.append((f'{_TITLES[name]}{_PAPER}', name, published.figures))
+            rows.append((f"{_TITLES[name]}, the paper's", name, published.figures))
     width = max([5, *(len(title) for title, *_ in rows)])
     has_ties = any(f'{name}/tied' in metrics for name in names)
     widths = [max(10, len(title) + 2) for title in titles]

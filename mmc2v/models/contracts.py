@@ -110,14 +110,10 @@ def _are_tokens(tokens: Any, mask: Any, num: int) -> bool:
             and mask.dtype == torch.bool)
 
 
-def _shape(tensor: Tensor) -> str:
-    return str(tuple(tensor.shape))
-
-
 def _describe(value: Any) -> str:
     """Spell out types and shapes."""
     if isinstance(value, Tensor):
-        return f'{_shape(value)} {str(value.dtype).removeprefix("torch.")}'
+        return f'{tuple(value.shape)} {str(value.dtype).removeprefix("torch.")}'
     if isinstance(value, tuple):
         return f'{type(value).__name__}({", ".join(map(_describe, value))})'
     return type(value).__name__

@@ -39,9 +39,8 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data (dict): ``inputs``: any of ``frames`` (list of (T, 3, H, W) uint8, or of (T, C)
-                features),
-                ``frame_mask`` (list of (T,) bool) and ``tokens`` (list of (n_i, L') ids), one
-                element a video; ``data_samples``: list of data samples.
+                features), ``frame_mask`` (list of (T,) bool) and ``tokens`` (list of (n_i, L')
+                ids), one element a video; ``data_samples``: list of data samples.
             training (bool): Not used.
 
         Returns:
@@ -51,13 +50,13 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         inputs = data['inputs']
         batch = {}
         if 'frames' in inputs:
-            frame_mask = torch.stack(inputs['frame_mask'])
             frames = self.cast_data(torch.stack(inputs['frames']))
-            batch['frame_mask'] = self.cast_data(frame_mask)
+            batch['frame_mask'] = self.cast_data(torch.stack(inputs['frame_mask']))
             batch['frames'] = self._normalise(frames, batch['frame_mask'])
         if 'tokens' in inputs:
             tokens = torch.cat(inputs['tokens'])
-            batch['tokens'] = self.cast_data(self._trim(tokens))
+            longest = int(caption_lengths(tokens, self.pad_token).max())
+            batch['tokens'] = self.cast_data(tokens[:, :longest or None])
             batch['captions_per_video'] = [len(caption) for caption in inputs['tokens']]
         return dict(inputs=batch, data_samples=data.get('data_samples'))
 
@@ -66,7 +65,3 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             frames = (frames.to(self.mean.dtype) - self.mean) / self.std
         padded = ~frame_mask.view(*frame_mask.shape, *[1] * (frames.ndim - 2))
         return frames.masked_fill(padded, 0.0)
-
-    def _trim(self, tokens: Tensor) -> Tensor:
-        """Cut columns in which every caption has ended."""
-        return tokens[:, :int(caption_lengths(tokens, self.pad_token).max()) or None]

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader
 
 from mmc2v.datasets import VideoTextDataset
-from mmc2v.engine.iteration_batches import IterationBatches, loader_of_passes
+from mmc2v.engine.iteration_batches import iteration_batches, loader_of_passes
 
 from ..tiny import run_config, write_dataset
 
@@ -29,7 +29,7 @@ def take(sampler, trained, count):
     def begin_pass(number):
         told.append(number)
         sampler.set_epoch(number)
-    batches = IterationBatches(passes, trained, begin_pass)
+    batches = iteration_batches(passes, trained, begin_pass)
     assert [next(batches) for _ in range(trained)] == [None] * trained
     return [next(batches) for _ in range(count)], told
 

@@ -6,28 +6,19 @@ from typing import Optional
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import (
-    BaseLoop,
-    EpochBasedTrainLoop,
-    IterBasedTrainLoop,
-    Runner,
-    find_latest_checkpoint,
-)
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner, find_latest_checkpoint
 
 from mmc2v.registry import HOOKS
 from mmc2v.whole_files import remove_partials, write_whole
 
 from ..bare_model import bare_model
 from ..main_process import on_main_process
-from ..resumed_position import fit_position
+from ..resumed_position import VALIDATED, fit_position, lacks_validation
 from .files import find_whole_checkpoint, problem_of_checkpoint
 from .fit import refuse_unfitting
 from .names import OUTDATED, best_names, keep_only_names
 from .sharing import share_checkpoint
 from .work_dir_lock import lock_work_dir, unlock_work_dir
-
-# In the message hub, and so in every checkpoint: [epoch, iter] of its last validation.
-VALIDATED = 'validated_at'
 
 
 @HOOKS.register_module()
@@ -148,26 +139,17 @@ class AtomicCheckpointHook(CheckpointHook):
             self.last_ckpt = os.path.join(self.out_dir, os.path.basename(runner._load_from))
             for name in runner.message_hub.runtime_info.get(OUTDATED, []):
                 self.file_backend.remove(os.path.join(self.out_dir, name))
-        for path in (*self._best().values(), self.last_ckpt):
-            self.file_backend.keep(path)
+        self._keep_best_and_last(runner)
         if is_main_process():
             for folder in {runner.work_dir, self.out_dir}:
                 remove_partials(folder)
-        self._remove_outdated()
-        if is_resumed and self._lacks_validation(runner):
+            self.file_backend.remove_now()
+        if is_resumed and lacks_validation(runner):
             runner.logger.info('the run ended before the validation of its last checkpoint, which '
                                'is done now')
             runner.val_loop.run()
         if in_same_folder and is_main_process():
-            self._remove_orphaned_best()
-
-    def _best(self) -> dict[str, Optional[str]]:
-        """Return the best checkpoint by each key."""
-        if self.save_best is None:
-            return {}
-        if len(self.key_indicators) == 1:
-            return {self.key_indicators[0]: self.best_ckpt_path}
-        return self.best_ckpt_path_dict
+            self._remove_orphaned_best(runner)
 
     def _best_entries(self) -> dict[str, str]:
         """Return the entries of MMEngine's message hub that name a best checkpoint, with keys."""
@@ -177,35 +159,22 @@ class AtomicCheckpointHook(CheckpointHook):
             return {'best_ckpt': self.key_indicators[0]}
         return {f'best_ckpt_{key}': key for key in self.key_indicators}
 
-    def _remove_orphaned_best(self) -> None:
+    def _keep_best_and_last(self, runner: Runner) -> None:
+        """Take the checkpoints that count now out of those that will be removed."""
+        best = map(runner.message_hub.runtime_info.get, self._best_entries())
+        for path in (*best, self.last_ckpt):
+            self.file_backend.keep(path)
+
+    def _remove_orphaned_best(self, runner: Runner) -> None:
         """Remove former best ones that a kill left beside the best of this run."""
-        for key, best in self._best().items():
+        for entry, key in self._best_entries().items():
+            best = runner.message_hub.runtime_info.get(entry)
             if best is None or key == 'auto' or not os.path.isfile(best):
                 continue  # by any figure would be too many
             names = best_names(self.filename_tmpl, key)
             for path in Path(self.out_dir).glob('best_*'):
                 if names.fullmatch(path.name) and path.name != os.path.basename(best):
                     path.unlink()
-
-    def _remove_outdated(self) -> None:
-        """Remove what was put off, on the rank that writes."""
-        if is_main_process():
-            self.file_backend.remove_now()
-
-    @staticmethod
-    def _lacks_validation(runner: Runner) -> bool:
-        loop = runner.train_loop
-        if runner.val_loop is None or not isinstance(
-                loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
-            return False
-        loop._decide_current_val_interval()
-        if isinstance(loop, EpochBasedTrainLoop):
-            step, last, place = runner.epoch, loop.max_epochs, 0
-        else:
-            step, last, place = runner.iter, loop.max_iters, 1
-        is_due = step >= loop.val_begin and (step % loop.val_interval == 0 or step == last)
-        done = runner.message_hub.runtime_info.get(VALIDATED) or (None, None)
-        return is_due and done[place] != step
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Keep the best, and the fact that this checkpoint is validated."""
@@ -238,10 +207,9 @@ class AtomicCheckpointHook(CheckpointHook):
         self.last_ckpt = self._path(step)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         # MMEngine's removals of best files are among them: this backend puts all of them off
-        for path in (*self._best().values(), self.last_ckpt):
-            self.file_backend.keep(path)
+        self._keep_best_and_last(runner)
         runner.message_hub.update_info(
-            OUTDATED, [os.path.basename(path) for path in self.file_backend.outdated])
+            OUTDATED, list(map(os.path.basename, self.file_backend.outdated)))
         runner.save_checkpoint(
             self.out_dir, self.filename_tmpl.format(step), save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
@@ -249,4 +217,4 @@ class AtomicCheckpointHook(CheckpointHook):
         self._saved_validation = True
         if is_main_process():
             write_whole(Path(runner.work_dir, 'last_checkpoint'), self.last_ckpt.encode())
-        self._remove_outdated()
+            self.file_backend.remove_now()

@@ -22,7 +22,7 @@ class WholeFileBackend(LocalBackend):
 
     def __init__(self) -> None:
         super().__init__()
-        self._outdated: list[str] = []
+        self.outdated: list[str] = []  # what :meth:`remove_now` will remove
 
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
         """Write bytes; see :func:`mmc2v.whole_files.write_whole`."""
@@ -34,22 +34,17 @@ class WholeFileBackend(LocalBackend):
 
     def remove(self, filepath: Union[str, Path]) -> None:
         """Remove a file later."""
-        self._outdated.append(str(filepath))
-
-    @property
-    def outdated(self) -> list[str]:
-        """Files that :meth:`remove_now` will remove."""
-        return list(self._outdated)
+        self.outdated.append(str(filepath))
 
     def keep(self, filepath: Union[str, Path, None]) -> None:
         """Do not remove a file after all."""
-        self._outdated = [path for path in self._outdated if path != str(filepath)]
+        self.outdated = [path for path in self.outdated if path != str(filepath)]
 
     def remove_now(self) -> None:
         """Remove what was to be removed."""
-        for path in self._outdated:
+        for path in self.outdated:
             Path(path).unlink(missing_ok=True)
-        self._outdated.clear()
+        self.outdated.clear()
 
 
 register_backend('mmc2v_whole', WholeFileBackend, force=True)

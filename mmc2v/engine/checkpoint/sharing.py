@@ -105,7 +105,5 @@ def _chunks(path: str) -> Iterator[bytes]:
 def _size_and_digest(path: str) -> tuple[int, str]:
     if not os.path.isfile(path):
         return -1, ''
-    digest = hashlib.blake2b()
-    for chunk in _chunks(path):
-        digest.update(chunk)
-    return os.path.getsize(path), digest.hexdigest()
+    with open(path, 'rb') as file:
+        return os.path.getsize(path), hashlib.file_digest(file, 'blake2b').hexdigest()

@@ -2,7 +2,6 @@
 import json
 import os
 import socket
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -33,18 +32,11 @@ def lock_work_dir(folder: str) -> None:
         return
     os.makedirs(place, exist_ok=True)
     lock = FileLock(os.path.join(place, LOCK))
-    end = time.monotonic() + _WAIT_SECONDS
-    while True:
-        try:
-            lock.acquire(blocking=False)
-            break
-        except Timeout:
-            holder = _read_holder(place)
-            if _is_alive(holder) or time.monotonic() > end:
-                raise ValueError(
-                    f"another run writes into '{folder}': {_describe(holder)}. Wait for its end, "
-                    'end it, or give another work dir') from None
-        time.sleep(0.05)
+    try:
+        lock.acquire(timeout=0 if _is_alive(_read_holder(place)) else _WAIT_SECONDS)
+    except Timeout:
+        raise ValueError(f"another run writes into '{folder}': {_describe(_read_holder(place))}. "
+                         'Wait for its end, end it, or give another work dir') from None
     _held[place] = lock
     write_whole(Path(place, HOLDER), json.dumps(dict(
         host=socket.gethostname(), process=os.getpid(),

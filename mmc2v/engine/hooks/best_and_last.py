@@ -40,15 +40,12 @@ class BestAndLastHook(Hook):
         path = Path(runner.work_dir, 'validations.json')
         if runner.iter > 0 and path.is_file():
             try:
-                history = {int(step): dict(metrics) for step, metrics in
-                           read_json(path).items()}
+                self._history = {int(step): dict(metrics) for step, metrics in
+                                 read_json(path).items() if int(step) <= self._step(runner)}
             except (ValueError, TypeError, AttributeError) as error:
                 runner.logger.warning(
                     f"'{path}' cannot be read ({error}): validations up to {self._unit(runner)} "
                     f'{self._step(runner)} are missing in the report of best and last')
-                return
-            self._history = {step: metrics for step, metrics in history.items()
-                             if step <= self._step(runner)}
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
         """Keep the figures."""
@@ -63,20 +60,19 @@ class BestAndLastHook(Hook):
         if not measured:
             return
         best = max(measured, key=lambda step: (measured[step][self.key], -step))
-        last = max(measured)
+        chosen = dict(best=best, last=max(measured))
         on = ', '.join(sorted({os.path.basename(path) for path in annotation_files(
             runner.val_dataloader)})) or 'the validation set'
         unit = self._unit(runner)
         lines = [f'{len(measured)} validations on {on}; chosen by {self.key} on this very set:']
-        for title, step in (('best', best), ('last', last)):
+        for title, step in chosen.items():
             lines += [f'{title} {unit}: {step}', format_table(measured[step])]
-        if last != self._step(runner):
+        if chosen['last'] != self._step(runner):
             lines.append(f'the last {unit} of training, {self._step(runner)}, was not validated')
         runner.logger.info('\n'.join(lines))
         self._write(runner, 'best_and_last.json', dict(
             annotation=on, chosen_by=self.key, unit=unit,
-            **{title: dict(step=step, metrics=measured[step])
-               for title, step in (('best', best), ('last', last))}))
+            **{title: dict(step=step, metrics=measured[step]) for title, step in chosen.items()}))
 
     @staticmethod
     def _unit(runner: Runner) -> str:

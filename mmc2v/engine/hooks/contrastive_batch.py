@@ -1,6 +1,4 @@
 """Checks the batch that the loss contrasts."""
-from typing import Optional
-
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
@@ -29,21 +27,14 @@ def refuse_empty_epoch(loader: DataLoader) -> int:
 class ContrastiveBatchHook(Hook):
     """Checks at the start that there is a batch, and says where it differs from the recipe's.
 
-    The loss contrasts the batches of all ranks, so their total is a hyperparameter of the recipe.
-
-    Args:
-        recipe_batch_size (int, optional): Total batch of the recipe that the config follows.
-            Defaults to the config's ``auto_scale_lr.base_batch_size``, where it has one.
+    The loss contrasts the batches of all ranks, so their total is a hyperparameter of the recipe:
+    the config's ``auto_scale_lr.base_batch_size``, where it has one.
     """
-
-    def __init__(self, recipe_batch_size: Optional[int] = None) -> None:
-        self.recipe_batch_size = recipe_batch_size
 
     def before_train(self, runner: Runner) -> None:
         """Compare; see :func:`refuse_empty_epoch`."""
         batch_size, ranks = refuse_empty_epoch(runner.train_dataloader), get_world_size()
-        recipe = self.recipe_batch_size or (runner.cfg.get('auto_scale_lr') or {}).get(
-            'base_batch_size')
+        recipe = (runner.cfg.get('auto_scale_lr') or {}).get('base_batch_size')
         if recipe and batch_size * ranks != recipe:
             runner.logger.warning(
                 f'the contrastive batch is {batch_size} x {ranks} ranks = {batch_size * ranks}, '

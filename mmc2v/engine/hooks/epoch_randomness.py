@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from mmc2v.registry import HOOKS
 
-from ..iteration_batches import IterationBatches, loader_of_passes
+from ..iteration_batches import iteration_batches, loader_of_passes
 from .contrastive_batch import refuse_empty_epoch
 
 
@@ -41,7 +41,7 @@ class EpochRandomnessHook(Hook):
             return
         refuse_empty_epoch(loop.dataloader)
         loop.dataloader = loader_of_passes(loop.dataloader)
-        loop.dataloader_iterator = IterationBatches(
+        loop.dataloader_iterator = iteration_batches(
             loop.dataloader, runner.iter, lambda number: self._tell(runner, number))
 
     @staticmethod

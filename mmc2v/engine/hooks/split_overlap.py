@@ -16,7 +16,7 @@ from mmc2v.registry import HOOKS
 from .epoch_randomness import wrapped_datasets
 
 
-def is_video_text(kind: Any) -> bool:
+def _is_video_text(kind: Any) -> bool:
     """Whether a class is a data set with an annotation of captions, MMAction2's included."""
     return inspect.isclass(kind) and issubclass(
         kind, (VideoTextDataset, find_type('mmaction.VideoTextDataset')))
@@ -30,9 +30,9 @@ def annotation_files(loader: Any) -> Iterator[str]:
     """
     if isinstance(loader, DataLoader):
         yield from (str(dataset.ann_file) for dataset in wrapped_datasets(loader.dataset)
-                    if is_video_text(type(dataset)))
+                    if _is_video_text(type(dataset)))
     elif isinstance(loader, dict):
-        if loader.get('ann_file') and is_video_text(find_type(loader.get('type'))):
+        if loader.get('ann_file') and _is_video_text(find_type(loader.get('type'))):
             yield str(Path(loader.get('data_root') or '') / loader['ann_file'])
         for value in loader.values():
             yield from annotation_files(value)

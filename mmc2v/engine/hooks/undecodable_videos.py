@@ -61,14 +61,13 @@ class UndecodableVideosHook(Hook):
         gathered = all_gather_object((self._new_seen, self._new_bad, self._new_damaged))
         self._new_seen, self._new_bad, self._new_damaged = set(), {}, {}
         for seen, bad, damaged in gathered:
-            for path in sorted(set(damaged) - set(self._damaged)):
-                self._damaged[path] = damaged[path]
-                runner.logger.warning(f'damaged video: {path}: {damaged[path]}')
             self._seen |= seen
-            for path in sorted(set(bad) - set(self._bad)):
-                self._bad[path] = bad[path]
-                runner.logger.warning(f'undecodable video, replaced by another: {path}: '
-                                      f'{bad[path]}')
+            for what, new, known in (
+                    ('damaged video', damaged, self._damaged),
+                    ('undecodable video, replaced by another', bad, self._bad)):
+                for path in sorted(new.keys() - known.keys()):
+                    known[path] = new[path]
+                    runner.logger.warning(f'{what}: {path}: {new[path]}')
         share = len(self._bad) / max(1, len(self._seen))
         if len(self._seen) >= self.min_seen and share > self.max_share:
             raise ValueError(self._summary(share))

@@ -4,8 +4,9 @@ Constructors draw random values. Over these come, each where it applies:
 
 1. what MMEngine loads or draws by a part's ``init_cfg``, and what a part loads by itself, such as
    :class:`~mmc2v.models.towers.mmaction.MMActionBackbone`, which says so in ``loaded``;
-2. CLIP's weights, in every part that has ``init_from_clip(clip) -> names of what was set`` and did
-   not load a checkpoint.
+2. CLIP's weights, in every part that has ``init_from_clip``, did not load a checkpoint, and has no
+   ``init_from_text`` that is False. The method takes them under OpenAI's keys and returns the names
+   of the parameters that it set, without those of parts that do so themselves.
 """
 import logging
 from collections.abc import Mapping
@@ -90,6 +91,7 @@ def _from_clip(model: nn.Module, clip: Mapping[str, Tensor],
     """Copy CLIP's weights into every other part that knows how; return the names that were set."""
     return {f'{prefix}.{name}' for prefix, part in model.named_modules()
             if hasattr(part, 'init_from_clip') and not f'{prefix}.'.startswith(checkpointed)
+            and getattr(part, 'init_from_text', True)
             for name in part.init_from_clip(clip)}
 
 

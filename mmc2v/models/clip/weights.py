@@ -64,19 +64,15 @@ def _download(tag: str, arch: Union[str, dict]) -> Path:
     lock = Path(torch.hub.get_dir()) / f'mmc2v_{arch}_{tag}.lock'.replace('/', '_')
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        return _fetch(source, tag, arch)
-
-
-def _fetch(source: Mapping, tag: str, arch: str) -> Path:
-    try:
-        return Path(download_pretrained(source))
-    except Exception as error:  # each of its back ends has errors of its own
-        places = [source.get('url'), source.get('hf_hub') and f"the hub's {source['hf_hub']}"]
-        raise ConnectionError(
-            f"the weights '{tag}' of {arch} could not be downloaded from "
-            f'{" or ".join(filter(None, places))}: '
-            f'{type(error).__name__}: {error}. Without network, fetch that file elsewhere and set '
-            "model.pretrained to its path: --cfg-options model.pretrained=/path/to/file") from error
+        try:
+            return Path(download_pretrained(source))
+        except Exception as error:  # each of its back ends has errors of its own
+            places = [source.get('url'), source.get('hf_hub') and f"the hub's {source['hf_hub']}"]
+            raise ConnectionError(
+                f"the weights '{tag}' of {arch} could not be downloaded from "
+                f'{" or ".join(filter(None, places))}: {type(error).__name__}: {error}. Without '
+                'network, fetch that file elsewhere and set model.pretrained to its path: '
+                '--cfg-options model.pretrained=/path/to/file') from error
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], bool]:
@@ -127,10 +123,10 @@ def _check_activation(pretrained: str, arch: Union[str, dict], quick_gelu: bool)
 
 
 def _dimensions(config: Mapping) -> tuple:
-    vision, text = config['vision_cfg'], config['text_cfg']
-    return (config['embed_dim'], vision.get('layers', 12), vision.get('width', 768),
-            vision.get('patch_size', 16), vision.get('image_size', 224), text.get('layers', 12),
-            text.get('width', 512), text.get('context_length', 77), text.get('vocab_size', 49408))
+    vision = open_clip.CLIPVisionCfg(**config['vision_cfg'])
+    text = open_clip.CLIPTextCfg(**config['text_cfg'])
+    return (config['embed_dim'], vision.layers, vision.width, vision.patch_size, vision.image_size,
+            text.layers, text.width, text.context_length, text.vocab_size)
 
 
 def _dimensions_of_weights(state: Mapping[str, Tensor]) -> tuple:
@@ -158,25 +154,24 @@ def _check_architecture(pretrained: str, arch: Union[str, dict],
             f'open_clip\'s key layout: {error} is missing. Its first keys are {list(state)[:3]}; '
             'a checkpoint of ours is given as load_from, not as pretrained') from error
     config = clip_config(arch)
-    if found == _dimensions(config):
+    wanted = _dimensions(config)
+    if found == wanted:
         return
     names = ('embed_dim', 'vision layers', 'vision width', 'patch size', 'image size',
              'text layers', 'text width', 'context length', 'vocabulary')
     differing = [f'{name} {a} instead of {b}'
-                 for name, a, b in zip(names, found, _dimensions(config)) if a != b]
+                 for name, a, b in zip(names, found, wanted) if a != b]
     raise ValueError(
         f"'{pretrained}' is of another architecture than arch={arch!r}: " + ', '.join(differing)
         + _suggest(found, config.get('quick_gelu', False)))
 
 
 def _suggest(dimensions: tuple, quick_gelu: bool) -> str:
-    fitting: list[str] = []
-    for name in open_clip.list_models():
-        config = open_clip.get_model_config(name)
-        if 'hf_model_name' in config['text_cfg'] or not is_plain_clip(config):
-            continue
-        if _dimensions(config) == dimensions and config.get('quick_gelu', False) == quick_gelu:
-            fitting.append(name)
+    configs = {name: open_clip.get_model_config(name) for name in open_clip.list_models()}
+    fitting = [name for name, config in configs.items()
+               if is_plain_clip(config) and 'hf_model_name' not in config['text_cfg']
+               and config.get('quick_gelu', False) == quick_gelu
+               and _dimensions(config) == dimensions]
     return f'. It fits arch={min(fitting, key=len)!r}' if fitting else (
         '. Give the architecture that it was trained with as a dict')
 

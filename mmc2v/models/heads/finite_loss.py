@@ -29,12 +29,14 @@ def require_finite(losses: dict[str, Tensor], text: Tensor, video: Tensor,
     all_reduce(is_bad)
     if not is_bad.item():
         return
-    names = _names(data_samples, len(video))
-    offending = [f'{kind} {names[row][place]}' for place, kind, embeddings in
-                 ((0, 'video', video), (1, 'caption', text))
-                 for row in (~torch.isfinite(embeddings.detach())).flatten(1).any(1).nonzero()
-                 .flatten().tolist()]
-    gathered = all_gather_object((offending, [name for name, _ in names]))
+    known = [getattr(sample, 'metainfo', {}) for sample in data_samples or [None] * len(video)]
+    files, captions = ([str(info.get(key, f'row {row}')) for row, info in enumerate(known)]
+                       for key in ('filename', 'captions'))
+    offending = []
+    for kind, names, embeddings in (('video', files, video), ('caption', captions, text)):
+        finite = torch.isfinite(embeddings.detach()).flatten(1).all(dim=1).tolist()
+        offending += [f'{kind} {name}' for name, is_fine in zip(names, finite) if not is_fine]
+    gathered = all_gather_object((offending, files))
     offending = [name for of_rank, _ in gathered for name in of_rank]
     values = {name: f'{float(value.detach()):g}' for name, value in losses.items()}
     raise FloatingPointError(
@@ -44,14 +46,3 @@ def require_finite(losses: dict[str, Tensor], text: Tensor, video: Tensor,
             + '; '.join(name for _, whole in gathered for name in whole))
         + '. The weights are as before this step; resume from the last checkpoint, with a lower '
         'learning rate, or without these files where they are to blame')
-
-
-def _names(data_samples: Optional[Sequence], num_items: int) -> list[tuple[str, str]]:
-    """Return what a user calls each item's video and caption."""
-    names = []
-    for row in range(num_items):
-        sample = data_samples[row] if data_samples is not None and row < len(data_samples) else {}
-        known = getattr(sample, 'metainfo', {})
-        names.append((str(known.get('filename', f'row {row}')),
-                      str(known.get('captions', f'row {row}'))))
-    return names

@@ -56,8 +56,6 @@ class MLPDifference(BaseModule):
         Raises:
             ValueError: If the image tower has no such projection.
         """
-        if not self.init_from_text:
-            return set()
         if 'visual.proj' not in clip:
             raise ValueError("MLPDifference starts from the projection of CLIP's own vision "
                              'transformer, which this model has not: set init_from_text=False in '

@@ -69,17 +69,9 @@ class TemporalTransformer(BaseModule):
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Start positions from CLIP's text positions; the transformer starts by itself.
 
-        Args:
-            clip (Mapping[str, Tensor]): CLIP's weights under OpenAI's keys.
-
-        Returns:
-            set[str]: Names of the parameters that were set, parts that do so themselves excluded.
-
         Raises:
             ValueError: If CLIP has fewer positions or another width.
         """
-        if not self.init_from_text:
-            return set()
         positions = clip['positional_embedding']
         expected = tuple(self.position_embedding.weight.shape)
         if positions.shape[1] != expected[1] or positions.shape[0] < expected[0]:
@@ -144,8 +136,6 @@ class TemporalDifferenceBlock(TemporalTransformer):
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Also start the two types from CLIP's first two text positions."""
         names = super().init_from_clip(clip)
-        if not self.init_from_text:
-            return names
         self.type_embedding.weight.data.copy_(clip['positional_embedding'][:2])
         return names | {'type_embedding.weight'}
 

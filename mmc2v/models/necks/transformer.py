@@ -53,20 +53,11 @@ class MaskedTransformer(Transformer):
             nn.init.normal_(block.mlp.c_proj.weight, std=projection_std)
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
-        """Copy CLIP's text blocks 0, 1, ... into the blocks.
-
-        Args:
-            clip (Mapping[str, Tensor]): CLIP's weights under OpenAI's keys.
-
-        Returns:
-            set[str]: Names of the parameters that no longer are random: all, or none without
-            ``init_from_text``.
+        """Copy CLIP's text blocks 0, 1, ... into the blocks; every parameter is set.
 
         Raises:
             ValueError: If CLIP has fewer text blocks or another width.
         """
-        if not self.init_from_text:
-            return set()
         return copy_from_clip(
             self, clip, 'transformer.', "Temporal blocks start from CLIP's text blocks: use an "
             "embed_dim equal to CLIP's text width, an MLP of four times that, and no more temporal "

@@ -24,25 +24,15 @@ _SMALLEST_VISION = dict(layers=1, width=64, patch_size=32, image_size=32)
 _SMALLEST_TEXT = dict(layers=1, width=64, heads=1, vocab_size=2)
 
 
-def freeze_layers(tower: nn.Module, blocks: nn.ModuleList, num: int,
-                  before: Sequence[str]) -> None:
-    """Freeze the lower part of a tower.
-
-    Args:
-        tower (nn.Module): The tower.
-        blocks (nn.ModuleList): Its transformer blocks.
-        num (int): How many of them; -1 freezes nothing.
-        before (Sequence[str]): Prefixes of parameters that come before the blocks.
-
-    Raises:
-        ValueError: If there are fewer blocks.
-    """
+def _freeze_layers(tower: nn.Module, blocks: nn.ModuleList, num: int,
+                   before: tuple[str, ...]) -> None:
+    """Freeze a tower's first blocks and, by their prefixes, the parameters that come before."""
     if not -1 <= num <= len(blocks):
         raise ValueError(f'freeze_layer_num={num}, but the tower has {len(blocks)} blocks; -1 '
                          'freezes nothing')
     if num >= 0:
         for name, parameter in tower.named_parameters():
-            if name.startswith(tuple(before)):
+            if name.startswith(before):
                 parameter.requires_grad_(False)
         blocks[:num].requires_grad_(False)
 
@@ -88,8 +78,8 @@ class CLIPVisionTower(BaseModule):
         if is_plain_clip(config):
             if position_std is not None:
                 nn.init.normal_(self.visual.positional_embedding, std=position_std)
-            freeze_layers(self.visual, self.visual.transformer.resblocks, freeze_layer_num,
-                          ('conv1.', 'class_embedding', 'positional_embedding', 'ln_pre.'))
+            _freeze_layers(self.visual, self.visual.transformer.resblocks, freeze_layer_num,
+                           ('conv1.', 'class_embedding', 'positional_embedding', 'ln_pre.'))
         elif freeze_layer_num >= 0 or position_std is not None:
             raise ValueError(f"freeze_layer_num and position_std are for open_clip's own vision "
                              f'transformer; {arch} has {type(self.visual).__name__}')
@@ -169,8 +159,8 @@ class CLIPTextTower(BaseModule):
         self.text_projection = clip.text_projection
         # None where tokens see later ones
         self.register_buffer('attn_mask', clip.attn_mask, persistent=False)
-        freeze_layers(self, self.transformer.resblocks, freeze_layer_num,
-                      ('token_embedding.', 'positional_embedding'))
+        _freeze_layers(self, self.transformer.resblocks, freeze_layer_num,
+                       ('token_embedding.', 'positional_embedding'))
 
     def init_from_clip(self, clip: Mapping[str, Tensor]) -> set[str]:
         """Take the text encoder's weights; every parameter is set."""

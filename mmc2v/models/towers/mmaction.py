@@ -45,10 +45,6 @@ def _remove_unread_path(backbone: nn.Module, out_index: int) -> None:
         backbone.slow_path = BaseModule()
 
 
-def _class_names(module: nn.Module) -> list[str]:
-    return [base.__name__ for base in type(module).__mro__]
-
-
 @MODELS.register_module()
 class MMActionBackbone(BaseModule):
     """A backbone of MMAction2 as the video tower: space is pooled, the width projected.
@@ -84,7 +80,7 @@ class MMActionBackbone(BaseModule):
         super().__init__(init_cfg)
         self.backbone, self._checkpoint = _build_backbone(backbone)
         self.loaded: set[str] = set()
-        names = _class_names(self.backbone)
+        names = [base.__name__ for base in type(self.backbone).__mro__]
         if 'ResNet3dSlowFast' in names:
             _remove_unread_path(self.backbone, out_index)
         if input_format is None:

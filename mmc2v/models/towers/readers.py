@@ -37,15 +37,11 @@ def _read_uniformerv2(backbone: nn.Module, clips: Tensor, out_index: int) -> Ten
     """
     transformer = backbone.transformer
     seen = {}
-    hooks = [transformer.resblocks[-1].register_forward_hook(
-                 lambda module, inputs, output: seen.update(frames=output[0])),
-             transformer.norm.register_forward_pre_hook(
-                 lambda module, inputs: seen.update(mixed=inputs[0]))]
-    try:
+    with (transformer.resblocks[-1].register_forward_hook(
+              lambda module, inputs, output: seen.update(frames=output[0])),
+          transformer.norm.register_forward_pre_hook(
+              lambda module, inputs: seen.update(mixed=inputs[0]))):
         backbone(clips)
-    finally:
-        for hook in hooks:
-            hook.remove()
     frames = seen['frames'].view(len(clips), transformer.T, -1)
     off_mean = frames - frames.mean(dim=1, keepdim=True)
     return transformer.norm(seen['mixed'][:, None] + transformer.balance.sigmoid() * off_mean)
@@ -54,12 +50,9 @@ def _read_uniformerv2(backbone: nn.Module, clips: Tensor, out_index: int) -> Ten
 def _read_timesformer(backbone: nn.Module, clips: Tensor, out_index: int) -> Tensor:
     """Take the mean patch of each frame, where TimeSformer takes the class token of the clip."""
     seen = {}
-    hook = backbone.transformer_layers.register_forward_hook(
-        lambda module, inputs, output: seen.update(tokens=output))
-    try:
+    with backbone.transformer_layers.register_forward_hook(
+            lambda module, inputs, output: seen.update(tokens=output)):
         backbone(clips)
-    finally:
-        hook.remove()
     tokens, num_frames = seen['tokens'], clips.shape[2]
     if backbone.attention_type == 'space_only':  # (B T, 1 + P, C)
         patches = tokens[:, 1:].unflatten(0, (-1, num_frames))

@@ -62,7 +62,7 @@ def test_a_second_run_is_refused_and_a_dead_holder_is_taken_over(holder, tmp_pat
 
 
 def test_a_run_that_is_alive_is_not_waited_for(holder, tmp_path, monkeypatch):
-    monkeypatch.setattr(work_dir_lock.time, 'sleep', None)  # a call would be an error
+    monkeypatch.setattr(time, 'sleep', None)  # a call would be an error
     with pytest.raises(ValueError, match=f'process {holder.pid} on'):
         lock_work_dir(str(tmp_path / 'work'))
 
