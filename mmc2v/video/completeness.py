@@ -35,17 +35,8 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
     """
     formats = container.format.name.split(',')
     asf = asf_properties(index.path) if 'asf' in formats else AsfProperties()
-    found = expected = len(index.packets)
+    found, expected = len(index.packets), _declared_packets(index, stream, formats)
     reason = index.interruption
-    if 'mp4' in formats and stream.frames:  # none are declared in fragmented files
-        # Edit lists leave samples out, also of the duration; a damaged table of samples does not.
-        expected = max(found, len(stream.index_entries))
-        mean = index.shown_duration / max(1, len(index.times))
-        duration = float((stream.duration or 0) * stream.time_base)
-        if mean and duration - index.shown_duration > _END_FRAMES * mean:
-            expected = max(expected, round(duration / mean))
-    elif 'mp4' not in formats:
-        expected = max(found, stream.frames)
     promised = asf.duration if 'asf' in formats else (container.duration or 0) / 1e6
     at_the_end = _missing_at_the_end(index, stream, formats, promised) if len(index.times) else 0
     expected += at_the_end
@@ -81,6 +72,22 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
         index.missing_share = abs(1 - found / max(1, expected))
         index.damage = f'{found} of {expected} video packets are there' + (
             f' ({reason})' if reason else '')
+
+
+def _declared_packets(index: VideoIndex, stream: av.VideoStream, formats: list[str]) -> int:
+    """Return how many packets the header promises; those that are there where it does not."""
+    found = len(index.packets)
+    if 'mp4' not in formats:
+        return max(found, stream.frames)
+    if not stream.frames:  # none are declared in fragmented files
+        return found
+    # Edit lists leave samples out, also of the duration; a damaged table of samples does not.
+    expected = max(found, len(stream.index_entries))
+    mean = index.shown_duration / max(1, len(index.times))
+    duration = float((stream.duration or 0) * stream.time_base)
+    if mean and duration - index.shown_duration > _END_FRAMES * mean:
+        expected = max(expected, round(duration / mean))
+    return expected
 
 
 def _missing_between(index: VideoIndex) -> int:
