@@ -149,16 +149,18 @@ def test_sizes_in_broken_headers(content, formats, tmp_path):
     assert 0 <= lost_bytes(str(tmp_path / 'a'), formats) < 2 ** 56
 
 
-@pytest.mark.parametrize(('name', 'how'), [
-    ('a.mxf', dict(codec='mpeg2video')), ('a.mxf', dict(codec='prores', pix_fmt='yuv422p10le')),
-    ('a.nut', {}), ('a.nut', VP8), ('a.rm', dict(codec='rv20')),
-    ('a.wtv', dict(codec='mpeg2video'))])
-@pytest.mark.parametrize('way', ['cut off', 'cut out', 'overwritten'])
+PROMISING = [('a.mxf', dict(codec='mpeg2video')),
+             ('a.mxf', dict(codec='prores', pix_fmt='yuv422p10le')), ('a.nut', {}), ('a.nut', VP8),
+             ('a.rm', dict(codec='rv20')), ('a.wtv', dict(codec='mpeg2video'))]
+
+
+# of rm the demuxer goes on behind what is cut out, and nothing says so
+@pytest.mark.parametrize(('name', 'how', 'way'), [
+    (name, how, way) for name, how in PROMISING for way in ('cut off', 'cut out', 'overwritten')
+    if (name, way) != ('a.rm', 'cut out')])
 def test_mxf_nut_rm_and_wtv_promise_something_too(name, how, way, tmp_path):
     path = Path(write(str(tmp_path / name), **how))
     assert len(BACKENDS['pyav'](str(path)).times) == 60
-    if (name, way) == ('a.rm', 'cut out'):
-        pytest.skip('its demuxer goes on behind and says nothing')
     places, content = packet_places(str(path)), path.read_bytes()
     begin, end = places[20], places[40]
     path.write_bytes({'cut off': content[:end], 'cut out': content[:begin] + content[end:],
