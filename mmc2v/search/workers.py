@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -43,13 +44,26 @@ class _Job(NamedTuple):
     size: int
 
 
+@contextlib.contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Start processes without the user's script, which each would run again from its top."""
+    main = sys.modules['__main__']
+    hidden = {name: vars(main).pop(name) for name in ('__file__', '__spec__') if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
+
+
 class _Worker:
     """One process and the pipe to it."""
 
     def __init__(self, settings: tuple) -> None:
         self.pipe, theirs = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(target=_serve, args=(theirs, *settings), daemon=True)
-        self.process.start()
+        with _main_module_hidden():
+            self.process.start()
         theirs.close()
         self.job: Optional[_Job] = None
         self.is_ready = False

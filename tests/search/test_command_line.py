@@ -122,6 +122,22 @@ def test_the_lines_of_the_readme(folder, monkeypatch, capsys):
     assert str(videos / 'long003.mp4') not in known
 
 
+def test_a_script_needs_no_guard(folder):
+    """Processes that decode do not run the user's script again."""
+    (folder / 'script.py').write_text("""
+from mmc2v.search import VideoSearch
+print('begun')
+with VideoSearch('my.index', 'config.py', 'model.pth', window=2, device='cpu') as search:
+    print(search.add('videos', workers=1).counts['indexed'])
+""")
+    done = subprocess.run([sys.executable, 'script.py'], cwd=folder, capture_output=True,
+                          text=True, check=False, timeout=120)
+    assert done.stdout.splitlines()[0] == 'begun'
+    assert done.stdout.splitlines()[-1] == '3'
+    assert done.stdout.count('begun') == 1
+    assert 'Traceback' not in done.stderr
+
+
 def test_without_a_model_and_a_network_it_says_what_training_says(folder):
     # a new Python: the hub's client reads at its import that there is no network
     said = subprocess.run([sys.executable, ROOT / 'tools' / 'search.py', 'index', folder / 'videos',
