@@ -187,8 +187,8 @@ def _serve(pipe: Connection, pipeline: list[dict], length: float, stride: float)
     torch.set_num_threads(1)
     source = ClipFrames(pipeline, length, stride)
     _limit_memory()
-    pipe.send('ready')
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        pipe.send('ready')
         while True:
             path = pipe.recv()
             try:

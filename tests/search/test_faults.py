@@ -77,9 +77,8 @@ def test_all_that_the_fuzzer_makes_is_in_the_index_or_in_the_list(folder):
 
 def test_indexing_that_was_killed_is_taken_up_and_gives_the_same(tmp_path):
     """`make search-kill-test` does it more often."""
-    indexes, violations = kill_indexing.run(tmp_path, kills=8, num_videos=12)
+    _, violations = kill_indexing.run(tmp_path, kills=8, num_videos=12)
     assert violations == []
-    assert indexes < 8  # some were killed more than once
 
 
 def test_a_second_run_is_told_of_the_first_and_readers_go_on(folder):

@@ -1,4 +1,5 @@
 """Training runs in processes of their own, that can be disturbed, and what becomes of them."""
+import faulthandler
 import json
 import os
 import resource
@@ -85,6 +86,7 @@ class ForkedRun:
                 os.dup2(write_end, 2)
                 sys.stdout, sys.stderr = (os.fdopen(number, 'w', buffering=1, closefd=False)
                                           for number in (1, 2))
+                faulthandler.register(signal.SIGUSR1, all_threads=True)
                 torch.set_num_threads(1)
                 sys.argv = ['train.py', str(config), '--work-dir', str(work_dir), '--resume',
                             *(['--cfg-options', *options] if options else [])]
@@ -112,16 +114,19 @@ class ForkedRun:
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; return the exit code, negative for a signal, and the output."""
-        if not wait_until(self.has_ended):
+        hangs = not wait_until(self.has_ended)
+        if hangs:
+            for process in [self.pid, *self.children()]:
+                os.kill(process, signal.SIGUSR1)  # it prints where it is
+                time.sleep(0.5)
             os.kill(self.pid, signal.SIGKILL)
-            return 99, 'it hangs'
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         try:
             output = os.read(self._read_end, 2 ** 16).decode(errors='replace')
         except BlockingIOError:  # workers of a killed run still hold the other end
             output = ''
         os.close(self._read_end)
-        return code, output
+        return (99, f'it hangs: {output}') if hangs else (code, output)
 
 
 class LaunchedRun:
