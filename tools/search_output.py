@@ -119,7 +119,7 @@ def info_lines(store: IndexStore) -> list[str]:
         return ['the index is empty: nothing was indexed yet']
     files = store.files()
     reasons = {path: record.reason for path, record in files.items() if record.reason}
-    damaged = {number: content.damage for number, content in store.contents() if content.damage}
+    damaged = {outline.number: outline.damage for outline in store.outlines() if outline.damage}
     return [
         f"model       {settings['name']}, {settings['precision']}, weights "
         f"{settings['weights'][:8]}",

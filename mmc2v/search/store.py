@@ -26,6 +26,7 @@ CREATE INDEX files_of_contents ON files (content);
 """
 # So that a vector fills its pages: larger ones would leave half of each empty.
 _PAGE_BYTES = 1024
+_MAX_WIDTH = 2 ** 16
 
 
 class Stat(NamedTuple):
@@ -52,6 +53,16 @@ class FileRecord(NamedTuple):
     stat: Stat
     content: Optional[int]
     reason: Optional[str]
+
+
+class Outline(NamedTuple):
+    """A content without its vectors; attributes as of :class:`Content`, and its number."""
+
+    number: int
+    digest: bytes
+    duration: float
+    damage: Optional[str]
+    spans: np.ndarray
 
 
 @dataclass
@@ -172,9 +183,15 @@ class IndexStore:
     @property
     def settings(self) -> dict[str, Any]:
         """What the index was made by; empty where it is new."""
+        settings = {}
         with self._errors():
-            return {key: json.loads(value)
-                    for key, value in self._db.execute('SELECT key, value FROM settings')}
+            for key, value in self._db.execute('SELECT key, value FROM settings'):
+                try:
+                    settings[key] = json.loads(value)
+                except (TypeError, ValueError, RecursionError):
+                    raise ValueError(f"'{self.path}' is damaged: the setting {key!r} is no JSON; "
+                                     'make it anew with --rebuild') from None
+        return settings
 
     def set(self, settings: Mapping[str, Any]) -> None:
         """Write settings beside those that are there."""
@@ -239,15 +256,63 @@ class IndexStore:
             self._db.execute('DELETE FROM contents WHERE id = ? AND NOT EXISTS '
                              '(SELECT 1 FROM files WHERE content = ?)', [before[0]] * 2)
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Let all that is read within the block be of one moment."""
+        with self._errors():
+            self._db.execute('BEGIN')
+            try:
+                yield
+            finally:
+                self._db.execute('COMMIT')
+
+    def outlines(self) -> Iterator[Outline]:
+        """Yield what is known of all contents without vectors, in the order of numbers."""
+        with self._errors():
+            for number, digest, duration, damage, spans in self._db.execute(
+                    'SELECT id, digest, duration, damage, spans FROM contents ORDER BY id'):
+                yield Outline(number, digest, duration, damage,
+                              self._array(number, spans, '<f8', -1, 2))
+
     def contents(self) -> Iterator[tuple[int, Content]]:
         """Yield number and content of all, in the order of numbers."""
         with self._errors():
             for number, digest, duration, damage, spans, vectors in self._db.execute(
                     'SELECT id, digest, duration, damage, spans, vectors FROM contents '
                     'ORDER BY id'):
-                spans = np.frombuffer(spans, '<f8').reshape(-1, 2)
-                yield number, Content(digest, duration, spans, np.frombuffer(
-                    vectors, '<f2').reshape(len(spans), -1), damage)
+                spans = self._array(number, spans, '<f8', -1, 2)
+                vectors = self._array(number, vectors, '<f2', len(spans), -1)
+                yield number, Content(digest, duration, spans, vectors, damage)
+
+    def vector(self, number: int, clip: int, width: int) -> np.ndarray:
+        """Return the (D,) float16 vector of one clip.
+
+        Args:
+            number (int): Of the content.
+            clip (int): Which of its clips.
+            width (int): D.
+        """
+        with self._errors(), self._db.blobopen('contents', 'vectors', number,
+                                               readonly=True) as blob:
+            blob.seek(2 * width * clip)
+            return np.frombuffer(blob.read(2 * width), '<f2')
+
+    def _array(self, number: int, blob: Any, dtype: str, *shape: int) -> np.ndarray:
+        """Return the array of a content, which another program may have written."""
+        try:
+            return np.frombuffer(blob, dtype).reshape(shape)
+        except (TypeError, ValueError):
+            raise ValueError(f"'{self.path}' is damaged: content {number} is not of whole clips; "
+                             'make it anew with --rebuild') from None
+
+    @property
+    def width(self) -> int:
+        """D; 0 where the index is new."""
+        width = self.settings.get('width', 0)
+        if not isinstance(width, int) or not 0 <= width <= _MAX_WIDTH:
+            raise ValueError(f"'{self.path}' is damaged: vectors of {width!r} numbers; make it "
+                             'anew with --rebuild')
+        return width
 
     @property
     def state(self) -> str:

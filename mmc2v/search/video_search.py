@@ -11,17 +11,17 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from . import approximate
+from .clips import IndexedClips, StoredVectors
 from .encoder import ClipEncoder
 from .frames import ClipFrames, Clips, Part, digest_of
 from .indexing import Indexer, Report
 from .model import SearchModel, describe, refuse_unregistered
-from .nearest import Vectors
 from .ranking import Moment, rank_moments
 from .scan import inside
 from .store import IndexStore
@@ -31,8 +31,6 @@ from .workers import VideoWorkers
 # By which approximate search is tried.
 _SENTENCES = ('a person walks', 'a dog runs over grass', 'a man cooks', 'cars on a street',
               'children play', 'a woman talks to the camera', 'the sea', 'a red ring moves left')
-# Clips by which the spread of scores is estimated where not all are scored.
-_SAMPLE = 2048
 # What makes vectors what they are; the checkpoint's place does not.
 _FINGERPRINT = ('weights', 'model', 'pipeline', 'precision', 'window', 'stride')
 
@@ -87,6 +85,7 @@ class VideoSearch:
         self._model: Optional[SearchModel] = None
         self._store: Optional[IndexStore] = None
         self._loaded: Optional[tuple[int, IndexedClips]] = None  # version, and what was read then
+        self._approximate: Optional[approximate.ApproximateIndex] = None  # of the same version
         self._known = IndexStore(self.index).settings if os.path.exists(self.index) else {}
         Windows(*self._windows)  # refuses those that cannot be
 
@@ -227,24 +226,25 @@ class VideoSearch:
             ValueError: If the sentence is empty, or the model is not the one of the index.
             VideoDecodeError: If the video cannot be decoded.
         """
-        clips = self.load()
         if isinstance(query, Path):
             vector, itself = self.encode_video(str(query)), digest_of(str(query))
         elif query.strip():
             vector, itself = self.model.encode_text(query), None
         else:
             raise ValueError('the sentence to search for is empty')
-        # a sentence asks for a moment; what a video is like may be another as a whole
-        out = clips.whole if itself is None else np.isin(
-            clips.videos, [number for number, video in clips.contents.items()
-                           if video.digest == itself])
-        if clips.approximate is None:
-            rows, scores = np.flatnonzero(~out), clips.vectors.scores(vector)[~out]
-            sample = scores
-        else:
-            rows = clips.approximate.candidates(vector)
-            rows = rows[~out[rows]]
-            scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
+        with self.store.reading():
+            clips = self._clips(in_memory=False)
+            # a sentence asks for a moment; what a video is like may be another as a whole
+            out = clips.whole if itself is None else np.isin(
+                clips.videos, [number for number, video in clips.contents.items()
+                               if video.digest == itself])
+            if self._approximate is None:
+                rows, scores = np.flatnonzero(~out), clips.vectors.scores(vector)[~out]
+                sample = scores
+            else:
+                rows = self._approximate.candidates(vector)
+                rows = rows[~out[rows]]
+                scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
         found = rank_moments(scores, clips.videos[rows], clips.spans[rows], top, per_video, sample)
         return [VideoHit(clips.contents[hit.video].paths, clips.contents[hit.video].duration,
                          hit.moments) for hit in found]
@@ -260,14 +260,14 @@ class VideoSearch:
             ImportError: If FAISS is not installed.
             ValueError: If the index holds nothing.
         """
-        clips = self.load()
-        if clips.approximate is not None:
+        with self.store.reading():
+            clips, state = self._clips(in_memory=True), self.store.state
+        if self._approximate is not None:
             return {}
         if len(clips.vectors) == 0:
             raise ValueError(f"the index '{self.index}' holds no videos yet")
         texts = np.stack([self.model.encode_text(text) for text in _SENTENCES])
-        found = approximate.build(approximate.path_of(self.index), self.store.state, clips.vectors,
-                                  texts)
+        found = approximate.build(approximate.path_of(self.index), state, clips.vectors, texts)
         self._loaded = None
         return found
 
@@ -289,68 +289,37 @@ class VideoSearch:
                 encoder.add(message.numbers, message.images)
         return encoder.finish()[-1].astype(np.float32)
 
-    def load(self) -> 'IndexedClips':
+    def load(self) -> IndexedClips:
+        """Read all vectors into memory, for a process that is asked again and again.
+
+        Exact search always does; approximate search otherwise reads of the index what it needs.
+        """
+        with self.store.reading():
+            return self._clips(in_memory=True)
+
+    def _clips(self, in_memory: bool) -> IndexedClips:
         """Return all clips; they are read again after changes."""
         version = self.store.version
         if self._loaded is None or self._loaded[0] != version:
-            self._loaded = (version, self._read())
+            self._loaded = None  # two may not fit into memory
+            self._approximate = self._read_approximate()
+            in_memory = in_memory or self._approximate is None
+            self._loaded = (version, IndexedClips.read(self.store, in_memory))
+        elif in_memory and isinstance(self._loaded[1].vectors, StoredVectors):
+            self._loaded = (version, IndexedClips.read(self.store, in_memory))
         return self._loaded[1]
 
-    def _read(self) -> 'IndexedClips':
-        names: dict[int, list[str]] = {}
-        for path, record in sorted(self.store.files().items()):
-            if record.content is not None:
-                names.setdefault(record.content, []).append(path)
-        contents, parts, videos, spans, whole = {}, [], [], [], []
-        for number, content in self.store.contents():
-            if number not in names:  # a file came while this was read
-                continue
-            count = len(content.spans)
-            contents[number] = IndexedVideo(names[number], content.duration, content.digest)
-            parts.append(content.vectors)
-            spans.append(content.spans)
-            videos.append(np.full(count, number))
-            whole.append((np.arange(count) == count - 1) & (count > 1))
-        vectors = Vectors(parts, self.store.settings.get('width', 0))
-        some = np.linspace(0, max(0, len(vectors) - 1), min(len(vectors), _SAMPLE), dtype=np.int64)
-        return IndexedClips(
-            vectors, np.concatenate([np.zeros(0, np.int64), *videos]),
-            np.concatenate([np.zeros((0, 2)), *spans]),
-            np.concatenate([np.zeros(0, bool), *whole]), contents, self._approximate(len(vectors)),
-            vectors.rows(some))
-
-    def _approximate(self, clips: int) -> Optional[approximate.ApproximateIndex]:
+    def _read_approximate(self) -> Optional[approximate.ApproximateIndex]:
         """Read the file for approximate search; without it, or where it does not fit, None."""
         self.note = None
         if not approximate.exists(self.index):
             return None
         try:
-            return approximate.read(approximate.path_of(self.index), self.store.state, clips)
+            return approximate.read(approximate.path_of(self.index), self.store.state,
+                                    self.store.counts()['clips'])
         except ValueError as error:
             self.note = f'exact search: {error}'
             return None
-
-
-class IndexedVideo(NamedTuple):
-    """One content: its names, seconds and digest."""
-
-    paths: list[str]
-    duration: float
-    digest: bytes
-
-
-class IndexedClips(NamedTuple):
-    """All clips of an index: N vectors, the (N,) contents they are of, (N, 2) seconds, (N,) whether
-    each is a whole video beside its own clips; some vectors (S, D) that stand for all.
-    """
-
-    vectors: Vectors
-    videos: np.ndarray
-    spans: np.ndarray
-    whole: np.ndarray
-    contents: dict[int, IndexedVideo]
-    approximate: Optional[approximate.ApproximateIndex]
-    sample: np.ndarray
 
 
 class _Writing:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmc2v.search import approximate
+from mmc2v.search.clips import StoredVectors
 from mmc2v.search.nearest import Vectors
 from mmc2v.search.store import Content, IndexStore, Stat
 
@@ -49,7 +50,6 @@ def test_hits_and_scores_are_those_of_exact_search(search):
     made = search.build_approximate()
     assert made['recall'] >= 0.98
     assert made['probes'] <= made['cells']
-    assert search.load().approximate is not None
     common = 0
     for query, expected in zip(QUERIES, exact):
         theirs = {hit.paths[0]: hit.moments[0] for hit in expected}
@@ -61,8 +61,21 @@ def test_hits_and_scores_are_those_of_exact_search(search):
                 assert moment.score == pytest.approx(exactly.score, abs=1e-6)
                 assert moment.stands_out == pytest.approx(exactly.stands_out, abs=0.3)
     assert common >= 10  # of 12
+    assert search._approximate is not None
     assert search.note is None
     assert search.build_approximate() == {}  # nothing to do
+
+
+def test_vectors_are_read_when_they_are_asked_for_or_all_at_once(search):
+    search.build_approximate()
+    found = [search.search(query, top=3) for query in QUERIES]
+    stored = search._loaded[1].vectors
+    assert isinstance(stored, StoredVectors)
+    in_memory = search.load().vectors
+    assert isinstance(in_memory, Vectors)
+    numbers = np.array([0, 12, 13, 700, len(stored) - 1])
+    assert np.array_equal(stored.rows(numbers), in_memory.rows(numbers))
+    assert [search.search(query, top=3) for query in QUERIES] == found
 
 
 @pytest.mark.parametrize(('fault', 'message'), [
@@ -84,7 +97,7 @@ def test_what_does_not_fit_is_said_and_search_is_exact(fault, message, search, m
                         'empty': b''}[fault])
     search._loaded = None
     found = search.search('a dog')
-    assert search.load().approximate is None
+    assert search._approximate is None
     assert re.search(f'exact search: {message}', search.note)
     if fault != 'stale':
         assert found == exact
@@ -96,7 +109,7 @@ def test_what_does_not_fit_is_said_and_search_is_exact(fault, message, search, m
 
 def test_of_few_clips_all_are_candidates(tmp_path):
     rng = np.random.default_rng(0)
-    vectors = Vectors([rng.standard_normal((5, 64)).astype(np.float16)], 64)
+    vectors = Vectors(5, 64, [rng.standard_normal((5, 64)).astype(np.float16)])
     path = str(tmp_path / 'few.ann')
     approximate.build(path, 'state', vectors, np.ones((1, 64), np.float32))
     found = approximate.read(path, 'state', 5)

@@ -114,6 +114,26 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_there(folder):
         assert len(search.store.files()) == 3
 
 
+@pytest.mark.parametrize(('change', 'message'), [
+    ("UPDATE contents SET vectors = x'00'", 'content 1 is not of whole clips'),
+    ('UPDATE contents SET vectors = zeroblob(2 * length(vectors))', 'of 256 numbers and not 128'),
+    ("UPDATE contents SET spans = 'text'", 'content 1 is not of whole clips'),
+    ("UPDATE settings SET value = '-1' WHERE key = 'width'", 'vectors of -1 numbers'),
+    ("UPDATE settings SET value = '\"wide\"' WHERE key = 'width'", "vectors of 'wide' numbers"),
+    ("UPDATE settings SET value = '{' WHERE key = 'window'", "the setting 'window'")])
+def test_rows_that_another_program_wrote_are_named(folder, change, message):
+    videos = write_videos(folder / 'videos', [30])
+    with open_search(folder) as search:
+        search.add(videos, workers=1)
+    db = sqlite3.connect(folder / 'my.index')
+    db.execute(change)
+    db.commit()
+    db.close()
+    with pytest.raises(ValueError, match=rf"my\.index' is damaged: .*{message}.*--rebuild"), \
+            open_search(folder) as search:
+        search.search('x')
+
+
 def test_an_index_from_a_stranger_runs_nothing(folder):
     """Its settings are data: types are looked up in the registries alone."""
     videos = write_videos(folder / 'videos', [6])

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mmc2v.search import VideoSearch
+    from mmc2v.search.approximate import ApproximateIndex
+    from mmc2v.search.clips import IndexedClips
     from mmc2v.search.nearest import Vectors
     from mmc2v.search.store import Stat
-    from mmc2v.search.video_search import IndexedClips
     from mmc2v.search.workers import VideoWorkers
 
 WIDTH, CLIPS_A_FILE = 1024, 12
@@ -264,10 +265,8 @@ def flat_index(vectors: Vectors) -> Any:
 def measure_approximate(search: VideoSearch, table: IndexedClips, queries: np.ndarray,
                         best: list[set], folder: Path) -> None:
     """Make the file for approximate search, and ask it the same."""
-    import numpy as np
-
     from mmc2v.search import approximate
-    from mmc2v.search.ranking import rank_moments
+    from mmc2v.search.clips import IndexedClips
     path = str(folder / 'made.ann')
     start = time.perf_counter()
     try:
@@ -276,7 +275,24 @@ def measure_approximate(search: VideoSearch, table: IndexedClips, queries: np.nd
         return
     building, start = time.perf_counter() - start, time.perf_counter()
     index = approximate.read(path, search.store.state, len(table.vectors))
-    opening, times, hits = time.perf_counter() - start, [], 0
+    opening = time.perf_counter() - start
+    print(f'  approximate           made in {building:.0f} s, {made["cells"]} cells, '
+          f'{made["probes"]} read, {os.path.getsize(path) / len(table.vectors):.0f} bytes a clip, '
+          f'opened in {opening:.1f} s')
+    ask_approximate('vectors in memory', index, table, queries, best)
+    start = time.perf_counter()
+    outside = IndexedClips.read(search.store, in_memory=False)
+    print(f'  without vectors in memory opened in {time.perf_counter() - start:.2f} s')
+    ask_approximate('vectors on disk', index, outside, queries, best)
+
+
+def ask_approximate(name: str, index: ApproximateIndex, table: IndexedClips, queries: np.ndarray,
+                    best: list[set]) -> None:
+    """Ask the file for approximate search."""
+    import numpy as np
+
+    from mmc2v.search.ranking import rank_moments
+    times, hits = [], 0
     for query, expected in zip(queries, best):
         start = time.perf_counter()
         rows = index.candidates(query)
@@ -285,10 +301,7 @@ def measure_approximate(search: VideoSearch, table: IndexedClips, queries: np.nd
         rank_moments(scores, table.videos[rows], table.spans[rows], sample=sample)
         times.append(time.perf_counter() - start)
         hits += len(expected & set(rows[np.argsort(-scores)[:10]].tolist()))
-    print(f'  approximate           {percentiles(times)}, recall@10 '
-          f'{hits / (10 * len(best)):.3f}; {made["cells"]} cells, {made["probes"]} read; made in '
-          f'{building:.0f} s, {os.path.getsize(path) / len(table.vectors):.0f} bytes a clip, '
-          f'opened in {opening:.1f} s')
+    print(f'  {name:21} {percentiles(times)}, recall@10 {hits / (10 * len(best)):.3f}')
 
 
 def write_long(path: Path, hours: float) -> None:
