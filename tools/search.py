@@ -94,7 +94,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     add_cfg_options(command)
 
 
-def open_search(args: argparse.Namespace, index: Path) -> VideoSearch:
+def open_search(args: argparse.Namespace, index: str | Path) -> VideoSearch:
     """Open an index with the model that the command line names."""
     from mmc2v.search import VideoSearch
     return VideoSearch(index, args.config, args.checkpoint, device=args.device,
@@ -104,32 +104,51 @@ def open_search(args: argparse.Namespace, index: Path) -> VideoSearch:
 
 def index_videos(args: argparse.Namespace) -> None:
     """Index, and say what was done."""
-    from search_output import IndexProgress, report_lines
-
-    from mmc2v.search.model import DEFAULT_CONFIG, describe_default
-
-    target = args.index
+    from search_output import report_lines
+    target = os.path.abspath(args.index)
     if args.rebuild:
-        args.index = target.with_name(f'{target.name}.rebuild')
-        args.index.unlink(missing_ok=True)
-    with open_search(args, args.index) as search:
-        settings = search.settings
-        print(f"model: {settings['name']}, {settings['precision']}; windows of "
-              f"{settings['window']:g} s every {settings['stride']:g} s")
-        if settings['name'] == DEFAULT_CONFIG.split('::')[1].removesuffix('.py'):
-            print(describe_default())
-        with IndexProgress() as progress:
-            report: Report = search.add(*args.roots, workers=args.workers, watch=progress)
-    if args.rebuild:
-        os.replace(args.index, target)
-        Path(f'{args.index}.lock').unlink(missing_ok=True)
-    print('\n'.join(report_lines(report, target)))
+        from mmc2v.search.store import rebuilding
+        with rebuilding(target) as new, open_for_rebuilding(args, new) as search:
+            report = bring_up_to_date(args, search)
+    else:
+        with open_search(args, target) as search:
+            report = bring_up_to_date(args, search)
+    print('\n'.join(report_lines(report, args.index)))
     if args.ann:
         with open_search(args, target) as search:
             made = search.build_approximate()
         print('approximate search: ' + (
             f'{made["cells"]} cells, of which a query reads {made["probes"]}; recall '
             f'{100 * made["recall"]:.1f} % on made queries' if made else 'unchanged'))
+
+
+def open_for_rebuilding(args: argparse.Namespace, new: str) -> VideoSearch:
+    """Open what an interrupted run has made anew by the same model, or begin."""
+    from mmc2v.search.model import DEFAULT_CONFIG
+    from mmc2v.search.store import UnusableIndexError, delete_index
+    args.config = args.config or DEFAULT_CONFIG
+    if os.path.exists(new):
+        try:
+            search = open_search(args, new)
+            search.model  # noqa: B018  refused if it is another
+            return search
+        except UnusableIndexError:
+            delete_index(new)
+    return open_search(args, new)
+
+
+def bring_up_to_date(args: argparse.Namespace, search: VideoSearch) -> Report:
+    """Index folders, and show how far it is."""
+    from search_output import IndexProgress
+
+    from mmc2v.search.model import DEFAULT_CONFIG, describe_default
+    settings = search.settings
+    print(f"model: {settings['name']}, {settings['precision']}; windows of "
+          f"{settings['window']:g} s every {settings['stride']:g} s")
+    if settings['name'] == DEFAULT_CONFIG.split('::')[1].removesuffix('.py'):
+        print(describe_default())
+    with IndexProgress() as progress:
+        return search.add(*args.roots, workers=args.workers, watch=progress)
 
 
 def query_index(args: argparse.Namespace) -> None:

@@ -7,12 +7,13 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 FORMAT = 1
 _APPLICATION = 0x6D6D3276  # 'mm2v', in the header of the file
@@ -27,6 +28,10 @@ CREATE INDEX files_of_contents ON files (content);
 # So that a vector fills its pages: larger ones would leave half of each empty.
 _PAGE_BYTES = 1024
 _MAX_WIDTH = 2 ** 16
+
+
+class UnusableIndexError(ValueError):
+    """The file is no index, is damaged, of another format, or made by another model."""
 
 
 class Stat(NamedTuple):
@@ -96,7 +101,7 @@ class IndexStore:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no index, or one of another format.
+        UnusableIndexError: If it is no index, or one of another format.
         OSError: If it cannot be opened or written.
     """
 
@@ -127,10 +132,10 @@ class IndexStore:
         version = self._db.execute('PRAGMA user_version').fetchone()[0]
         is_empty = not self._db.execute('SELECT count(*) FROM sqlite_master').fetchone()[0]
         if not (self._writes and is_empty) and kind != _APPLICATION:
-            raise ValueError(f"'{self.path}' is no index of mmc2v; choose another name")
+            raise UnusableIndexError(f"'{self.path}' is no index of mmc2v; choose another name")
         if kind == _APPLICATION and version != FORMAT:
-            raise ValueError(f"'{self.path}' is an index of format {version}; this mmc2v reads "
-                             f'format {FORMAT}. Make it anew with --rebuild')
+            raise UnusableIndexError(f"'{self.path}' is an index of format {version}; this mmc2v "
+                                     f'reads format {FORMAT}. Make it anew with --rebuild')
         if self._writes:
             self._db.execute('PRAGMA journal_mode = WAL')
             self._db.execute('PRAGMA synchronous = FULL')
@@ -150,9 +155,14 @@ class IndexStore:
         except sqlite3.DatabaseError as error:
             name = getattr(error, 'sqlite_errorname', '')
             if name in ('SQLITE_NOTADB', 'SQLITE_CORRUPT') or 'malformed' in str(error):
-                raise ValueError(f"'{self.path}' is damaged or no index ({error}); if it was one, "
-                                 'make it anew with --rebuild') from error
+                raise UnusableIndexError(
+                    f"'{self.path}' is damaged or no index ({error}); if it was one, make it anew "
+                    'with --rebuild') from error
             raise OSError(f"the index '{self.path}': {error}") from error
+
+    def damaged(self, how: str) -> UnusableIndexError:
+        """Return the error that says so."""
+        return UnusableIndexError(f"'{self.path}' is damaged: {how}; make it anew with --rebuild")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -174,6 +184,11 @@ class IndexStore:
                 self._db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
         self._db.close()
 
+    def copy_into(self, other: 'IndexStore') -> None:
+        """Replace all that another index holds, in one change."""
+        with other._errors():
+            self._db.backup(other._db)
+
     @property
     def version(self) -> int:
         """A number that changes when another process has changed the index."""
@@ -189,8 +204,7 @@ class IndexStore:
                 try:
                     settings[key] = json.loads(value)
                 except (TypeError, ValueError, RecursionError):
-                    raise ValueError(f"'{self.path}' is damaged: the setting {key!r} is no JSON; "
-                                     'make it anew with --rebuild') from None
+                    raise self.damaged(f'the setting {key!r} is no JSON') from None
         return settings
 
     def set(self, settings: Mapping[str, Any]) -> None:
@@ -302,16 +316,14 @@ class IndexStore:
         try:
             return np.frombuffer(blob, dtype).reshape(shape)
         except (TypeError, ValueError):
-            raise ValueError(f"'{self.path}' is damaged: content {number} is not of whole clips; "
-                             'make it anew with --rebuild') from None
+            raise self.damaged(f'content {number} is not of whole clips') from None
 
     @property
     def width(self) -> int:
         """D; 0 where the index is new."""
         width = self.settings.get('width', 0)
         if not isinstance(width, int) or not 0 <= width <= _MAX_WIDTH:
-            raise ValueError(f"'{self.path}' is damaged: vectors of {width!r} numbers; make it "
-                             'anew with --rebuild')
+            raise self.damaged(f'vectors of {width!r} numbers')
         return width
 
     @property
@@ -343,3 +355,73 @@ class IndexStore:
         except sqlite3.DatabaseError as error:
             return str(error)
         return None if found == ['ok'] else '; '.join(found)
+
+
+@contextmanager
+def writing_lock(path: str) -> Iterator[None]:
+    """Be the only process that writes into an index.
+
+    Raises:
+        ValueError: If there is another.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        with FileLock(f'{path}.lock', blocking=False):
+            yield
+    except Timeout:
+        raise ValueError(f"another run writes into the index '{path}'; wait for its end, or end "
+                         'it') from None
+
+
+@contextmanager
+def writing(path: str) -> Iterator[IndexStore]:
+    """Open an index for writing, by this process alone; it is made where there is none.
+
+    Raises:
+        ValueError: If another process writes into it, or see :class:`IndexStore`.
+    """
+    with writing_lock(path), closing(IndexStore(path, create=True)) as store:
+        yield store
+
+
+@contextmanager
+def rebuilding(path: str) -> Iterator[str]:
+    """Make an index anew while the old one serves readers.
+
+    What a run that was interrupted has made is there for the next one to go on with.
+
+    Args:
+        path (str): The index, which nobody else writes into meanwhile.
+
+    Yields:
+        str: Where to make the new one; at the end of the block it takes the place of the old.
+
+    Raises:
+        ValueError: If another process writes into it.
+    """
+    new = f'{path}.rebuild'
+    with writing_lock(path):
+        if os.path.exists(path) and os.path.getsize(path) and not _has_our_header(path):
+            raise UnusableIndexError(f"'{path}' is no index of mmc2v and stays as it is; choose "
+                                     'another name, or delete it')
+        yield new
+        try:
+            with closing(IndexStore(path, create=True)) as old:
+                IndexStore(new).copy_into(old)  # one change, which readers see as any other
+        except UnusableIndexError:
+            delete_index(path)
+            os.replace(new, path)
+        delete_index(new)
+        Path(f'{new}.lock').unlink(missing_ok=True)
+
+
+def _has_our_header(path: str) -> bool:
+    with open(path, 'rb') as file:
+        header = file.read(100)
+    return header[:15] == b'SQLite format 3' and header[68:72] == _APPLICATION.to_bytes(4, 'big')
+
+
+def delete_index(path: str) -> None:
+    """Delete an index with the files that SQLite keeps beside it."""
+    for suffix in ('', '-wal', '-shm'):
+        Path(f'{path}{suffix}').unlink(missing_ok=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from . import approximate
 from .clips import IndexedClips, StoredVectors
@@ -24,7 +23,7 @@ from .indexing import Indexer, Report
 from .model import SearchModel, describe, refuse_unregistered
 from .ranking import Moment, rank_moments
 from .scan import inside
-from .store import IndexStore
+from .store import IndexStore, UnusableIndexError, writing
 from .windows import Windows
 from .workers import VideoWorkers
 
@@ -136,7 +135,7 @@ class VideoSearch:
         """The model; loaded when it is first needed.
 
         Raises:
-            ValueError: If it is not the one that made the index.
+            UnusableIndexError: If it is not the one that made the index.
         """
         if self._model is None:
             settings = self.settings
@@ -155,7 +154,7 @@ class VideoSearch:
         def told(of: dict[str, Any]) -> str:
             return (f"{of['name']} (weights {of['weights'][:8]}, {of['precision']}, windows of "
                     f"{of['window']:g} s every {of['stride']:g} s)")
-        raise ValueError(
+        raise UnusableIndexError(
             f"'{self.index}' was made by {told(self._known)}; this is {told(settings)}: other "
             f'{", ".join(differing)}. Search with what made it, or make it anew: '
             f'python tools/search.py index FOLDER --index {self.index} --rebuild')
@@ -181,7 +180,7 @@ class VideoSearch:
             OSError: If the index cannot be written.
         """
         places = [os.path.abspath(os.path.expanduser(root)) for root in roots]
-        with self._writing() as store:
+        with writing(self.index) as store:
             settings = self.settings
             source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
             with VideoWorkers(workers or os.cpu_count() or 1, settings['pipeline'],
@@ -202,13 +201,10 @@ class VideoSearch:
             int: Number of files that were in the index.
         """
         places = [os.path.abspath(os.path.expanduser(root)) for root in roots]
-        with self._writing() as store:
+        with writing(self.index) as store:
             paths = inside(places, store.files())
             store.remove(paths)
         return len(paths)
-
-    def _writing(self) -> '_Writing':
-        return _Writing(self.index)
 
     def search(self, query: Union[str, Path], top: int = 10, per_video: int = 3) -> list[VideoHit]:
         """Find moments by a sentence, or videos like one.
@@ -320,31 +316,3 @@ class VideoSearch:
         except ValueError as error:
             self.note = f'exact search: {error}'
             return None
-
-
-class _Writing:
-    """The index opened for writing by this process alone."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> IndexStore:
-        os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        self._lock = FileLock(f'{self._path}.lock')
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            raise ValueError(f"another run writes into the index '{self._path}'; wait for its end, "
-                             'or end it') from None
-        try:
-            self._store = IndexStore(self._path, create=True)
-        except BaseException:
-            self._lock.release()
-            raise
-        return self._store
-
-    def __exit__(self, *error: Any) -> None:
-        try:
-            self._store.close()
-        finally:
-            self._lock.release()

@@ -15,7 +15,7 @@ from mmc2v.search.store import IndexStore
 
 from ..tiny import ROOT, random_video
 from ..tools.test_command_lines import run
-from .common import rows, write_model, write_videos
+from .common import open_search, rows, write_model, write_videos
 
 
 @pytest.fixture
@@ -94,6 +94,37 @@ def test_rebuilding_takes_another_model_and_replaces_the_index_whole(folder):
     assert after.keys() == before.keys()
     assert after['0.mp4'] != before['0.mp4']
     assert not list(folder.glob('*.rebuild*'))
+
+
+def test_rebuilding_goes_on_with_what_an_interrupted_run_has_made(folder):
+    index(folder)
+    with open_search(folder, 'my.index.rebuild') as unfinished:
+        unfinished.add(folder / 'videos' / '0.mp4', workers=1)
+    reader = IndexStore(folder / 'my.index')
+    version = reader.version
+    said = index(folder, '--rebuild', '--precision', 'float32')
+    assert '2 indexed' in said
+    assert reader.version != version  # a reader goes on
+    assert len(reader.files()) == 4
+    assert not list(folder.glob('*.rebuild*'))
+    with open_search(folder, 'my.index.rebuild') as unfinished:
+        unfinished.add(folder / 'videos' / '0.mp4', workers=1)
+    write_model(folder, seed=5)  # what is unfinished is of another model
+    index(folder, '--rebuild')
+    assert search(folder, 'verify') == '0 problems\n'
+
+
+def test_rebuilding_replaces_damaged_indexes_and_no_other_files(folder):
+    index(folder)
+    path = folder / 'my.index'
+    whole = rows(IndexStore(path))
+    path.write_bytes(path.read_bytes()[:3000])
+    assert '--rebuild' in index(folder, code=1)
+    index(folder, '--rebuild')
+    assert rows(IndexStore(path)) == whole
+    path.write_text('notes of somebody, for which nobody has a copy')
+    assert 'is no index of mmc2v and stays as it is' in index(folder, '--rebuild', code=1)
+    assert path.read_text().startswith('notes')
 
 
 def test_the_module_is_the_script(folder):
