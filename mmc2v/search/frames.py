@@ -25,9 +25,9 @@ class Clips(NamedTuple):
     """What is encoded of a video.
 
     Attributes:
-        duration (float): Seconds.
-        spans (np.ndarray): (C, 2) start and end in seconds; where there are several, the last one
-            is the whole video.
+        duration (float): Seconds from where the file begins, as players count.
+        spans (np.ndarray): (C, 2) start and end in such seconds; where there are several, the last
+            one is the whole video.
         frames (list[np.ndarray]): C times the numbers of at most T frames, ascending.
     """
 
@@ -130,7 +130,7 @@ class ClipFrames:
         reader: VideoReader = self._open(dict(filename=path))['video_reader']
         try:
             clips = self.clips_of(reader.times, reader.duration)
-            yield clips
+            yield Clips(clips.duration + reader.delay, clips.spans + reader.delay, clips.frames)
             numbers = np.unique(np.concatenate(clips.frames)).tolist()
             yield from self._parts(reader, numbers)
             yield Damage(reader.damage)

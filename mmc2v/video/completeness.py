@@ -17,6 +17,7 @@ from .packet_index import SAYS_DURATION, VideoIndex
 
 _CONSTANT_RATE = {'mpeg1video', 'mpeg2video'}
 _CONSTANT_RATE_FORMATS = {'mpegts', 'mxf'}
+_AVI_CHUNK = 8  # bytes of the header of each
 _OGG_VIDEO = (b'\x80theora', b'OVP80', b'BBCD')  # how the first packet begins
 # How far the end may lie before the promised one, in frames, and in gaps like the longest: what is
 # said to be the end of a picture that stands still is not always read.
@@ -77,6 +78,10 @@ def note_missing(index: VideoIndex, container: av.container.InputContainer,
 def _declared_packets(index: VideoIndex, stream: av.VideoStream, formats: list[str]) -> int:
     """Return how many packets the header promises; those that are there where it does not."""
     found = len(index.packets)
+    if 'avi' in formats:
+        # of a file that was written into a pipe the header was never completed
+        says_number = stream.frames <= os.path.getsize(index.path) // _AVI_CHUNK
+        return max(found, stream.frames - index.empty_chunks) if says_number else found
     if 'mp4' not in formats:
         return max(found, stream.frames)
     if not stream.frames:  # none are declared in fragmented files

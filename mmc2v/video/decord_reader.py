@@ -37,6 +37,8 @@ class DecordReader:
             with container:
                 declared = stream.codec_context
                 check_size(declared.width, declared.height, max_pixels)
+                self.delay = max(0.0, float((stream.start_time or 0) * stream.time_base)
+                                 - (container.start_time or 0) / av.time_base)
                 self._mirrored_axis = _mirrored_axis(container, stream)
             self._reader = decord.VideoReader(address_of(path), num_threads=1)
             shown = self._reader.get_frame_timestamp(range(len(self._reader)))

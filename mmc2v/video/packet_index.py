@@ -5,7 +5,7 @@ F frames, P packets in the order of decoding.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from operator import itemgetter
 from typing import Optional
 
@@ -46,11 +46,16 @@ class VideoIndex:
         pts (list[int]): (F,) presentation times, ascending, in units of the stream.
         times (np.ndarray): (F,) seconds at which frames are first shown, from 0.
         duration (float): Seconds from the first frame to the end of the last.
+        delay (float): Seconds from where the file begins, as players count, to its first frame.
+        decoding_times (list[int]): (P,) when packets are decoded, where the times at which frames
+            are shown are not all there and these are.
+        empty_chunks (int): Of avi: the most that stand for frames that are shown longer.
         start (int): Packet at which decoding can begin: the first keyframe.
         flushes (bool): The decoder forgets where it is told to, or calls what it begins with no
             keyframe.
         by_order (bool): Frames cannot be told by time; ``pts`` and ``positions`` mean nothing.
-        timeless (bool): The container has no times of its own (avi), or those of decoding.
+        timeless (bool): The container has no times of its own (avi), or those of decoding (asf,
+            mxf, and MPEG program streams, which name the times of some frames alone).
         shown_duration (float): Seconds for which the packets say that they are shown.
         end (float): Seconds at which the last packet of any stream ends, if the container says how
             long it is.
@@ -69,6 +74,9 @@ class VideoIndex:
     pts: list[int] = field(default_factory=list)
     times: np.ndarray = field(default_factory=lambda: np.zeros(0))
     duration: float = 0.0
+    delay: float = 0.0
+    decoding_times: list[int] = field(default_factory=list)
+    empty_chunks: int = 0
     start: int = 0
     flushes: bool = True
     by_order: bool = False
@@ -145,10 +153,15 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
         VideoIndex: Without ``times`` where ``by_order`` is set.
     """
     index = VideoIndex(container.name.removeprefix(PROTOCOL), stream.index)
-    shown, durations = _read_packets(index, container, stream)
+    shown, durations, decoded = _read_packets(index, container, stream)
     codec = stream.codec_context.codec.canonical_name
+    if container.format.name == 'mpeg' and (None in shown or len(shown) < len(durations)):
+        index.decoding_times = _even_times(decoded)
+    if container.format.name == 'avi' and None not in decoded:  # which counts chunks
+        empty = [b - a - 1 for a, b in pairwise(decoded) if b > a]
+        index.empty_chunks = sum(empty) + max(empty, default=0)  # also after the last
     index.flushes = codec in _TELLS_KEYFRAMES
-    index.timeless = container.format.name == 'avi' or (
+    index.timeless = container.format.name == 'avi' or bool(index.decoding_times) or (
         container.format.name in _DECODING_TIMES and stream.codec_context.has_b_frames
         and None not in shown and list(shown) == sorted(shown))
     index.by_order = (None in shown or len(shown) < len(durations)
@@ -162,14 +175,17 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
 
 
 def _read_packets(index: VideoIndex, container: av.container.InputContainer, stream: av.VideoStream,
-                  ) -> tuple[dict[Optional[int], int], list[tuple[Optional[int], int]]]:
+                  ) -> tuple[dict[Optional[int], int], list[tuple[Optional[int], int]],
+                             list[Optional[int]]]:
     """Put packets, keyframes and ends into an index, up to where the file breaks off.
 
     Returns:
-        tuple[dict, list]: Of packets that are shown: positions by presentation time; time and
-        duration of each. Times that are missing or repeated make the former shorter.
+        tuple[dict, list, list]: Of packets that are shown: positions by presentation time; time and
+        duration of each. Times that are missing or repeated make the former shorter. Of all
+        packets: when they are decoded.
     """
     held = 0
+    decoded: list[Optional[int]] = []
     shown: dict[Optional[int], int] = {}
     durations: list[tuple[Optional[int], int]] = []
     keys: list[int] = []
@@ -185,6 +201,7 @@ def _read_packets(index: VideoIndex, container: av.container.InputContainer, str
             position = len(index.packets)
             held += packet.size
             index.sizes.append(packet.size)
+            decoded.append(packet.dts)
             if held > MAX_HELD_BYTES and index.packets and index.packets[0] is not None:
                 index.packets = [None] * position
             index.packets.append(packet if held <= MAX_HELD_BYTES else None)
@@ -198,7 +215,7 @@ def _read_packets(index: VideoIndex, container: av.container.InputContainer, str
     except (av.FFmpegError, IndexError) as error:  # PyAV does not know streams that begin later
         index.interruption = f'after {len(index.packets)} packets: {first_line(error)}'
     index.start = keys[0] if keys else 0
-    return shown, durations
+    return shown, durations, decoded
 
 
 def _set_times(index: VideoIndex, pts: Sequence[int], last_duration: Optional[int],
@@ -208,10 +225,34 @@ def _set_times(index: VideoIndex, pts: Sequence[int], last_duration: Optional[in
     gaps = np.diff(seconds)
     if (gap := gaps.max(initial=0)) > _MAX_GAP or not np.isfinite(seconds).all():
         raise ValueError(f'its times are damaged: two frames are {gap:.0f} s apart')
+    # the sound may come first; edit lists have made it 0 where they cut
+    delay = float(seconds[0]) - (stream.container.start_time or 0) / av.time_base
+    index.delay = delay if 0 < delay <= _MAX_GAP else 0.0
     last = float((last_duration or 0) * stream.time_base)
     if last <= 0:  # not all files say how long the last frame is shown
         last = float(np.median(gaps)) if len(gaps) else float(1 / (stream.average_rate or 25))
     index.duration = float(index.times[-1]) + last
+
+
+def _even_times(decoded: Sequence[Optional[int]]) -> list[int]:
+    """Return ascending times of a program stream, which names those of some packets alone.
+
+    FFmpeg counts on from those, and is one frame ahead or behind for a while.
+
+    Args:
+        decoded (Sequence[int | None]): When each packet is decoded, by FFmpeg.
+
+    Returns:
+        list[int]: As many; empty where they are no such times.
+    """
+    if None in decoded or len(decoded) < 2:
+        return []
+    steps = np.diff(decoded)
+    if (steps > 0).all():
+        return list(decoded)
+    even = decoded[0] + int(np.median(steps)) * np.arange(len(decoded))
+    is_even = np.abs(decoded - even).max() <= np.median(steps) and decoded[-1] == even[-1]
+    return even.tolist() if is_even else []
 
 
 def index_by_decoding(index: VideoIndex, stream: av.VideoStream,
@@ -224,6 +265,8 @@ def index_by_decoding(index: VideoIndex, stream: av.VideoStream,
         frames (Iterator[av.VideoFrame]): All frames of the file.
     """
     pts = [frame.pts for frame in frames]
+    if len(pts) == len(index.decoding_times):  # frames come in order, and at the same distances
+        pts = index.decoding_times
     if len(set(pts) - {None}) < len(pts):  # by its format such a file has a constant rate
         rate = stream.average_rate or 25
         pts = [round(number / (rate * stream.time_base)) for number in range(len(pts))]

@@ -70,6 +70,7 @@ class PyAVReader:
             raise
         self.times = self._index.times
         self.duration = self._index.duration
+        self.delay = self._index.delay
 
     def _check_index(self) -> None:
         """Raise VideoDecodeError where there is no frame, or less than filling may make up for."""

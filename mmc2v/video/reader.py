@@ -42,12 +42,15 @@ class VideoReader(Protocol):
     Attributes:
         times (np.ndarray): (F,) seconds at which frames are first shown, from 0, ascending.
         duration (float): Seconds from the first frame to the end of the last.
+        delay (float): Seconds from where the file begins, as players count, to its first frame:
+            the sound may come first.
         damage (str, optional): What was filled or is missing, after :meth:`read`; none where the
             frames are what the file says.
     """
 
     times: np.ndarray
     duration: float
+    delay: float
     damage: Optional[str]
 
     def __init__(self, path: str, max_filled: float = 0.0,

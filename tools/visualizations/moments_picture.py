@@ -59,7 +59,7 @@ def _frames(path: str, moment: Moment) -> list[np.ndarray | str]:
         reader = BACKENDS['pyav'](path, 0.9)
         try:
             instants = np.linspace(moment.start, moment.end, 2 * _FRAMES + 1)[1::2]
-            images = reader.read(frames_at(reader.times, instants))
+            images = reader.read(frames_at(reader.times + reader.delay, instants))
         finally:
             reader.close()
     except (OSError, VideoDecodeError) as error:
