@@ -37,11 +37,13 @@ def user_message(error: BaseException) -> Optional[str]:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
         return f'{error}, in writing {_run_files()}'  # by those that do not name their files
+    if isinstance(error, (EOFError, OSError, RuntimeError)) and _is_of_dead_worker(error, frames):
+        said = (str(error).strip().rstrip('.') if isinstance(error, RuntimeError)
+                else 'DataLoader worker ended while it handed over a batch')
+        return (f'{said}. Where memory ran out, lower num_workers or batch_size of the loader; a '
+                'training goes on with --resume')
     if isinstance(error, USER_ERRORS):
         return _without_worker(error, frames) or type(error).__name__
-    if isinstance(error, RuntimeError) and _is_of_dead_worker(frames):
-        return (f'{str(error).strip().rstrip(".")}. Where memory ran out, lower num_workers or '
-                'batch_size of the loader; a training goes on with --resume')
     if isinstance(error, (KeyError, TypeError)):
         building = [frame for frame in frames if frame.f_code is build_from_cfg.__code__]
         if building:
@@ -80,11 +82,13 @@ def _without_worker(error: BaseException, frames: list[FrameType]) -> str:
     return str(error)
 
 
-def _is_of_dead_worker(frames: list[FrameType]) -> bool:
-    """Whether torch found that a loader's worker has ended, at a signal or while waiting."""
-    return bool(frames) and (
-        frames[-1].f_code is _MultiProcessingDataLoaderIter._try_get_data.__code__
-        or frames[-1].f_code.co_filename == signal_handling.__file__)
+def _is_of_dead_worker(error: BaseException, frames: list[FrameType]) -> bool:
+    """Whether a loader's worker has ended: torch says so, or it hangs up in handing over."""
+    waiting = _MultiProcessingDataLoaderIter._try_get_data.__code__
+    if not isinstance(error, RuntimeError):
+        return any(frame.f_code is waiting for frame in frames)
+    return bool(frames) and (frames[-1].f_code is waiting
+                             or frames[-1].f_code.co_filename == signal_handling.__file__)
 
 
 def _about_config(error: BaseException, building: dict[str, Any], is_raised_there: bool,

@@ -78,6 +78,36 @@ def test_a_killed_worker_of_a_loader_is_one_line():
     assert re.search(r'(killed by signal: Killed|exited unexpectedly)\. .* lower num_', message)
 
 
+@pytest.mark.parametrize('error', [EOFError(), ConnectionResetError(104, 'reset by peer')])
+def test_a_worker_that_ends_while_it_hands_over_is_one_line(error):
+    """Tensors come by a connection of their own, which breaks before torch knows."""
+    batches = iter(DataLoader([0, 1], num_workers=1))
+
+    def hang_up(timeout):
+        raise error
+    batches._data_queue.get = hang_up
+    message = user_message(caught(lambda: next(batches)))
+    batches._shutdown_workers()
+    assert re.match('DataLoader worker ended while .* lower num_workers', message)
+
+
+def test_a_worker_that_ends_while_an_error_is_told_does_not_hide_it():
+    previous = signal.getsignal(signal.SIGCHLD)
+
+    def other_error(*args):
+        raise RuntimeError('a worker has ended')
+
+    def fail():
+        signal.signal(signal.SIGCHLD, other_error)
+        raise ValueError('the first error')
+    try:
+        with pytest.raises(SystemExit, match='^error: the first error$'):
+            command_line.run(fail)
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGCHLD, previous)
+
+
 def test_a_full_disk_names_what_others_write(tmp_path, monkeypatch, capsys):
     """MMEngine's log and figures do not name their files."""
     (tmp_path / 'run').mkdir()

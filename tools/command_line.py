@@ -5,6 +5,7 @@ parsed, so that ``--help`` and mistakes on the command line are answered at once
 """
 import argparse
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -117,6 +118,8 @@ def run(main: Callable[[], Any]) -> Any:
     except ImportError:  # of the environment, and maybe of what would be imported below
         raise
     except Exception as error:
+        # torch raises in the middle of anything when a worker of a loader ends, as they do now
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
             from mmc2v.user_errors import exit_with_message
         except ImportError:  # not installed, and the tool needs nothing but Python

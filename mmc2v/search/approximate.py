@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -141,6 +141,15 @@ def read(path: str, state: str, clips: int) -> ApproximateIndex:
 def path_of(index: str) -> str:
     """Return the file that belongs to an index."""
     return f'{index}.ann'
+
+
+def stamp(index: str) -> Optional[tuple[int, int]]:
+    """Return what tells whether the file of an index has changed; None where there is none."""
+    try:
+        found = os.stat(path_of(index))
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def exists(index: str) -> bool:

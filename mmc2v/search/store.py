@@ -114,6 +114,7 @@ class IndexStore:
         with self._errors():
             self._db = self._connect()
             self._prepare()
+        self._identity = _identity(self.path)
 
     def _connect(self) -> sqlite3.Connection:
         address = Path(self.path).as_uri()
@@ -188,6 +189,14 @@ class IndexStore:
         """Replace all that another index holds, in one change."""
         with other._errors():
             self._db.backup(other._db)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file that is open is the one of that name, and not replaced or gone."""
+        try:
+            return _identity(self.path) == self._identity
+        except FileNotFoundError:
+            return False
 
     @property
     def version(self) -> int:
@@ -355,6 +364,11 @@ class IndexStore:
         except sqlite3.DatabaseError as error:
             return str(error)
         return None if found == ['ok'] else '; '.join(found)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

@@ -83,7 +83,7 @@ class VideoSearch:
         self._device = device
         self._model: Optional[SearchModel] = None
         self._store: Optional[IndexStore] = None
-        self._loaded: Optional[tuple[int, IndexedClips]] = None  # version, and what was read then
+        self._loaded: Optional[tuple[Any, IndexedClips]] = None  # version, and what was read then
         self._approximate: Optional[approximate.ApproximateIndex] = None  # of the same version
         self._known = IndexStore(self.index).settings if os.path.exists(self.index) else {}
         Windows(*self._windows)  # refuses those that cannot be
@@ -222,25 +222,52 @@ class VideoSearch:
             ValueError: If the sentence is empty, or the model is not the one of the index.
             VideoDecodeError: If the video cannot be decoded.
         """
+        itself = digest_of(str(query)) if isinstance(query, Path) else None
+        while True:
+            self._take_over()
+            vector = self._encode(query)
+            with self.store.reading():
+                if self.store.settings == self._known:  # and not made anew meanwhile
+                    return self._nearest(vector, itself, top, per_video)
+
+    def _take_over(self) -> None:
+        """Go on with what others have made of the index, be it by another model."""
+        if self._store is not None and not self._store.is_in_place:
+            self.close()
+        settings = self.store.settings
+        if settings != self._known:
+            self._known, self._model = settings, None
+
+    def _encode(self, query: Union[str, Path]) -> np.ndarray:
+        """Return the (D,) float32 unit vector of a query."""
         if isinstance(query, Path):
-            vector, itself = self.encode_video(str(query)), digest_of(str(query))
-        elif query.strip():
-            vector, itself = self.model.encode_text(query), None
-        else:
+            return self.encode_video(str(query))
+        if not query.strip():
             raise ValueError('the sentence to search for is empty')
-        with self.store.reading():
-            clips = self._clips(in_memory=False)
-            # a sentence asks for a moment; what a video is like may be another as a whole
-            out = clips.whole if itself is None else np.isin(
-                clips.videos, [number for number, video in clips.contents.items()
-                               if video.digest == itself])
-            if self._approximate is None:
-                rows, scores = np.flatnonzero(~out), clips.vectors.scores(vector)[~out]
-                sample = scores
-            else:
-                rows = self._approximate.candidates(vector)
-                rows = rows[~out[rows]]
-                scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
+        return self.model.encode_text(query)
+
+    def _nearest(self, vector: np.ndarray, itself: Optional[bytes], top: int,
+                 per_video: int) -> list[VideoHit]:
+        """Return the best moments for a vector; see :meth:`search`.
+
+        Args:
+            vector (np.ndarray): (D,) float32.
+            itself (bytes, optional): Digest of the video that is the query.
+            top (int): Videos at most.
+            per_video (int): Moments of each at most.
+        """
+        clips = self._clips(in_memory=False)
+        # a sentence asks for a moment; what a video is like may be another as a whole
+        out = clips.whole if itself is None else np.isin(
+            clips.videos, [number for number, video in clips.contents.items()
+                           if video.digest == itself])
+        if self._approximate is None:
+            rows, scores = np.flatnonzero(~out), clips.vectors.scores(vector)[~out]
+            sample = scores
+        else:
+            rows = self._approximate.candidates(vector)
+            rows = rows[~out[rows]]
+            scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
         found = rank_moments(scores, clips.videos[rows], clips.spans[rows], top, per_video, sample)
         return [VideoHit(clips.contents[hit.video].paths, clips.contents[hit.video].duration,
                          hit.moments) for hit in found]
@@ -256,6 +283,7 @@ class VideoSearch:
             ImportError: If FAISS is not installed.
             ValueError: If the index holds nothing.
         """
+        self._take_over()
         with self.store.reading():
             clips, state = self._clips(in_memory=True), self.store.state
         if self._approximate is not None:
@@ -263,9 +291,7 @@ class VideoSearch:
         if len(clips.vectors) == 0:
             raise ValueError(f"the index '{self.index}' holds no videos yet")
         texts = np.stack([self.model.encode_text(text) for text in _SENTENCES])
-        found = approximate.build(approximate.path_of(self.index), state, clips.vectors, texts)
-        self._loaded = None
-        return found
+        return approximate.build(approximate.path_of(self.index), state, clips.vectors, texts)
 
     def encode_video(self, path: str) -> np.ndarray:
         """Return the (D,) float32 unit vector of a whole video.
@@ -290,12 +316,13 @@ class VideoSearch:
 
         Exact search always does; approximate search otherwise reads of the index what it needs.
         """
+        self._take_over()
         with self.store.reading():
             return self._clips(in_memory=True)
 
     def _clips(self, in_memory: bool) -> IndexedClips:
         """Return all clips; they are read again after changes."""
-        version = self.store.version
+        version = self.store.version, approximate.stamp(self.index)
         if self._loaded is None or self._loaded[0] != version:
             self._loaded = None  # two may not fit into memory
             self._approximate = self._read_approximate()

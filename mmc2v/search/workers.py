@@ -26,6 +26,11 @@ _STARTUP = 300.0
 _MEMORY = 3 * 2 ** 30
 
 
+# Signals that a process earns by what it does.
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT,
+            signal.SIGSYS)
+
+
 class Failed(NamedTuple):
     """A file could not be read.
 
@@ -161,7 +166,7 @@ class VideoWorkers:
         except (EOFError, OSError):
             code = worker.end()
             self._workers[self._workers.index(worker)] = _Worker(self._settings)
-            return path, Failed(_death(code))
+            return path, _death(code)
         is_first, worker.is_ready = not worker.is_ready, True
         worker.feel()
         if is_first:
@@ -171,13 +176,16 @@ class VideoWorkers:
         return path, message
 
 
-def _death(code: Optional[int]) -> str:
+def _death(code: Optional[int]) -> Failed:
     """Say how a process ended."""
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f'the process that read it was ended by {name}' + (
-            ', as where memory runs out' if name == 'SIGKILL' else ': its decoder crashes')
-    return f'the process that read it ended with code {code}'
+    if code is None or code >= 0:
+        return Failed(f'the process that read it ended with code {code}')
+    name = signal.Signals(-code).name
+    how = f'the process that read it was ended by {name}'
+    if -code in _CRASHES:
+        return Failed(f'{how}: its decoder crashes')
+    # by somebody, or as where the memory of the machine runs out
+    return Failed(f'{how}; the next run tries again', passing=True)
 
 
 def _serve(pipe: Connection, pipeline: list[dict], length: float, stride: float) -> None:

@@ -13,6 +13,9 @@ class OpenVideo(transforms.OpenVideo):
         name = os.path.basename(results['filename'])
         if name.startswith('crash'):
             os.kill(os.getpid(), signal.SIGSEGV)
+        if name.startswith('killed') and os.path.exists(marker := f'{results["filename"]}.kill'):
+            os.unlink(marker)
+            os.kill(os.getpid(), signal.SIGKILL)
         if name.startswith('hang'):
             time.sleep(600)
         if name.startswith('memory'):

@@ -95,14 +95,12 @@ def test_what_does_not_fit_is_said_and_search_is_exact(fault, message, search, m
         with open(path, 'wb') as file:
             file.write({'cut off': content[:len(content) // 2], 'text': b'some text\nand more',
                         'empty': b''}[fault])
-    search._loaded = None
     found = search.search('a dog')
     assert search._approximate is None
     assert re.search(f'exact search: {message}', search.note)
     if fault != 'stale':
         assert found == exact
     os.unlink(path)
-    search._loaded = None
     assert search.search('a dog') == found
     assert search.note is None
 

@@ -55,6 +55,21 @@ def test_what_kills_and_hangs_a_process_takes_no_other_file_along(tmp_path, monk
         reasons)
 
 
+def test_a_file_whose_process_somebody_killed_is_tried_again(tmp_path):
+    videos = write_videos(tmp_path / 'videos', [6])
+    os.rename(videos / '0.mp4', videos / 'killed.mp4')
+    (videos / 'killed.mp4.kill').touch()
+    steps = pipeline()
+    steps[0] = dict(type=OpenVideo)
+    store = IndexStore(tmp_path / 'index', create=True)
+    frames = ClipFrames(steps, 2, 1)
+    with VideoWorkers(1, steps, 2, 1) as processes:
+        indexer = Indexer(store, build_model().eval(), frames.num_frames, processes)
+        reason, = indexer.run([str(videos)]).unreadable.values()
+        assert reason == 'the process that read it was ended by SIGKILL; the next run tries again'
+        assert indexer.run([str(videos)]).counts['indexed'] == 1
+
+
 def test_all_that_the_fuzzer_makes_is_in_the_index_or_in_the_list(folder):
     videos = folder / 'videos'
     videos.mkdir()

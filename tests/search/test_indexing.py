@@ -9,7 +9,7 @@ import pytest
 from mmc2v.apis import encode_videos, init_model
 from mmc2v.search import VideoSearch
 from mmc2v.search.scan import find_changes
-from mmc2v.search.store import FileRecord, Stat
+from mmc2v.search.store import FileRecord, Stat, rebuilding
 from mmc2v.search.verify import problems_of
 from mmc2v.synthetic.writing import write_video
 from mmc2v.video import BACKENDS
@@ -222,6 +222,42 @@ def test_another_model_is_refused_by_name(search, model, tmp_path):
     with VideoSearch(tmp_path / 'my.index', **options) as same:  # it knows its model
         assert same.search('x') == search.search('x')
         assert add(same, videos) == {'same': 1}
+
+
+def test_who_searches_goes_on_with_what_others_make_of_the_index(search, tmp_path):
+    videos = write_videos(tmp_path / 'videos', [6, 30])
+    add(search, videos)
+    options = dict(device='cpu', precision='float32')
+    with VideoSearch(tmp_path / 'my.index', **options) as reader:
+        before = reader.search('x')
+        write_model(tmp_path, seed=1)
+        with rebuilding(str(tmp_path / 'my.index')) as new, open_search(
+                tmp_path, os.path.basename(new)) as other:
+            add(other, videos)
+        after = reader.search('x')
+        with open_search(tmp_path) as fresh:
+            assert after == fresh.search('x')
+        assert after != before
+        os.rename(tmp_path / 'my.index', tmp_path / 'other.index')
+        with pytest.raises(FileNotFoundError, match='there is no index'):
+            reader.search('x')
+        (videos / '1.mp4').unlink()
+        with open_search(tmp_path) as anew:
+            add(anew, videos)
+        assert len(reader.search('x')) == 1  # of the file that has taken the place
+
+
+def test_two_do_not_make_an_index_anew_at_once(search, tmp_path):
+    videos = write_videos(tmp_path / 'videos', [6])
+    add(search, videos)
+    with rebuilding(search.index):
+        with pytest.raises(ValueError, match='another run writes'), rebuilding(search.index):
+            pass
+        with pytest.raises(ValueError, match='another run writes'):
+            add(search, videos)
+        with open_search(tmp_path, 'my.index.rebuild') as other:
+            add(other, videos)
+    assert problems_of(search.store) == []
 
 
 def test_files_that_are_as_they_were_are_not_looked_into(tmp_path):

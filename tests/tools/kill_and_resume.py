@@ -180,8 +180,11 @@ def run(folder: Path, seed: int = 0, epochs: int = 5, **numbers: int) -> dict[st
     for kind, number in numbers.items():
         if kind == 'rank' and number:
             trials = RankTrials(folder / 'two', rng, epochs)
-        found[kind] = [getattr(trials, kind)() for _ in tqdm(
-            range(number), desc=kind, disable=not sys.stderr.isatty())]
+        found[kind] = []
+        for _ in tqdm(range(number), desc=kind, disable=not sys.stderr.isatty()):
+            problems = getattr(trials, kind)()
+            tqdm.write('\n'.join(problems), file=sys.stderr, end='\n' * bool(problems))
+            found[kind].append(problems)
     return found
 
 
