@@ -9,7 +9,8 @@ from .strict_text import read_json
 
 VIDEO_EXTENSIONS = ('.mp4', '.avi', '.webm', '.mkv', '.mov', '.m4v', '.mpg', '.mpeg', '.3gp',
                     '.3gpp', '.3g2', '.wmv', '.flv', '.ogv', '.ts', '.mts', '.m2ts', '.qt',
-                    '.asf', '.divx')
+                    '.asf', '.divx', '.vob', '.m1v', '.m2v', '.mpe', '.f4v', '.mxf', '.dv', '.rm',
+                    '.rmvb', '.nut', '.ogm', '.wtv')
 # DiDeMo lists videos of unknown kind as ``x.null`` and ``x.``
 _NO_EXTENSIONS = ('.null', '.')
 # Bytes of a path and of a part of it, of the file systems in use

@@ -21,6 +21,7 @@ from torch import nn
 
 from mmc2v.apis import encode_texts, init_model
 from mmc2v.config_reading import read_config
+from mmc2v.first_line import first_line_of
 from mmc2v.registered_types import known_types
 
 # PE-Core-B/16 with mean pooling: zero-shot it finds about half of MSR-VTT's videos at rank 1, where
@@ -49,6 +50,11 @@ class SearchModel:
     def __init__(self, description: Mapping[str, Any], device: Optional[str] = None) -> None:
         self.description = dict(description)
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        try:
+            torch.empty(0, device=device)
+        except (AssertionError, RuntimeError) as error:  # torch without it, or no such name
+            raise ValueError(f"the device '{device}' cannot be used: {first_line_of(error)}"
+                             ) from error
         self.pipeline: list[dict] = self.description['pipeline']
         config = Config(dict(model=self.description['model'], default_scope='mmaction',
                              test_dataloader=dict(dataset=dict(pipeline=self.pipeline))))
@@ -88,6 +94,8 @@ def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
         FileNotFoundError: If there is no such config.
         ValueError: If it is none of a model that searches.
     """
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'")
     path = config or DEFAULT_CONFIG
     whole = read_config(path, options, needs=['model', 'test_dataloader'])
     name = Path(path.split('::')[-1]).stem

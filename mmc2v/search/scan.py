@@ -56,22 +56,32 @@ def find_changes(roots: Sequence[str], known: Mapping[str, FileRecord]) -> Chang
         if not os.path.exists(root):
             raise FileNotFoundError(f"'{root}' is not there; nothing was changed. To forget what "
                                     'was in it, use the subcommand remove')
+        if not (os.path.isfile(root) or os.path.isdir(root)):
+            raise ValueError(f"'{root}' is neither a folder nor a file; nothing was changed")
         for path in [root] if os.path.isfile(root) else _videos(root, changes.closed):
-            if path in seen:
-                continue
-            try:
-                stat = stat_of(path)
-            except OSError:  # it has gone meanwhile, or is a link to nowhere
-                continue
-            seen.add(path)
-            if path in known and known[path].stat == stat:
-                changes.same += 1
-            else:
-                changes.new[path] = stat
-    folders = [os.path.join(folder, '') for folder in changes.closed]
-    changes.gone = [path for path in inside(roots, known) if path not in seen and not any(
-        path.startswith(folder) for folder in folders)]
+            _look_at(path, known, changes, seen)
+    folders = tuple(os.path.join(folder, '') for folder in changes.closed)
+    for path in inside(roots, known):
+        if path not in seen and os.path.isfile(path):  # given by its name once, of whatever kind
+            _look_at(path, known, changes, seen)
+        if path not in seen and not path.startswith(folders):
+            changes.gone.append(path)
     return changes
+
+
+def _look_at(path: str, known: Mapping[str, FileRecord], changes: Changes, seen: set[str]) -> None:
+    """Compare a file with the index, once."""
+    if path in seen:
+        return
+    try:
+        stat = stat_of(path)
+    except OSError:  # it has gone meanwhile, or is a link to nowhere
+        return
+    seen.add(path)
+    if path in known and known[path].stat == stat:
+        changes.same += 1
+    else:
+        changes.new[path] = stat
 
 
 def inside(roots: Sequence[str], paths: Iterable[str]) -> list[str]:

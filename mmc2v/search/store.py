@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
@@ -107,11 +108,15 @@ class IndexStore:
 
     def __init__(self, path: Union[str, Path], create: bool = False) -> None:
         self.path = os.path.abspath(path)
-        if not create and not os.path.isfile(self.path):
+        if os.path.exists(self.path) and not os.path.isfile(self.path):
+            raise UnusableIndexError(f"'{path}' is no file; choose another name for the index")
+        if not create and not exists(self.path):
             raise FileNotFoundError(f"there is no index '{path}'; make one: python tools/search.py "
                                     f"index FOLDER --index '{path}'")
         self._writes = create
         with self._errors():
+            if not exists(self.path):
+                _create(self.path)
             self._db = self._connect()
             self._prepare()
         self._identity = _identity(self.path)
@@ -119,9 +124,7 @@ class IndexStore:
     def _connect(self) -> sqlite3.Connection:
         address = Path(self.path).as_uri()
         if self._writes:
-            db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
-            db.execute(f'PRAGMA page_size = {_PAGE_BYTES}')
-            return db
+            return sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
         # a log of changes can only be read where its folder can be written, or when it is empty
         is_fixed = not os.access(os.path.dirname(self.path), os.W_OK) and not os.path.exists(
             f'{self.path}-wal')
@@ -129,24 +132,21 @@ class IndexStore:
                                isolation_level=None, timeout=30)
 
     def _prepare(self) -> None:
-        kind = self._db.execute('PRAGMA application_id').fetchone()[0]
-        version = self._db.execute('PRAGMA user_version').fetchone()[0]
-        is_empty = not self._db.execute('SELECT count(*) FROM sqlite_master').fetchone()[0]
-        if not (self._writes and is_empty) and kind != _APPLICATION:
+        self._db.execute('PRAGMA trusted_schema = OFF')
+        if self._db.execute('PRAGMA application_id').fetchone()[0] != _APPLICATION:
             raise UnusableIndexError(f"'{self.path}' is no index of mmc2v; choose another name")
-        if kind == _APPLICATION and version != FORMAT:
+        version = self._db.execute('PRAGMA user_version').fetchone()[0]
+        if version != FORMAT:
             raise UnusableIndexError(f"'{self.path}' is an index of format {version}; this mmc2v "
                                      f'reads format {FORMAT}. Make it anew with --rebuild')
+        # a stranger's could have views and triggers, which compute without end, or change
+        others = set(_schema_of(self._db)) ^ set(_schema())
+        if others:
+            raise self.damaged(f'{sorted(others)[0][1]!r} is not as it has to be')
         if self._writes:
             self._db.execute('PRAGMA journal_mode = WAL')
             self._db.execute('PRAGMA synchronous = FULL')
             self._db.execute('PRAGMA foreign_keys = ON')
-            if is_empty:
-                with self.transaction():
-                    for statement in _SCHEMA.split(';'):
-                        self._db.execute(statement)
-                    self._db.execute(f'PRAGMA application_id = {_APPLICATION}')
-                    self._db.execute(f'PRAGMA user_version = {FORMAT}')
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -366,6 +366,38 @@ class IndexStore:
         return None if found == ['ok'] else '; '.join(found)
 
 
+def exists(path: str) -> bool:
+    """Whether there is a file that is not empty."""
+    return os.path.isfile(path) and os.path.getsize(path) > 0
+
+
+def _create(path: str) -> None:
+    """Write an empty index, or nothing."""
+    partial = f'{path}.partial'
+    delete_index(partial)
+    try:
+        with closing(sqlite3.connect(partial, isolation_level=None)) as db:
+            db.execute(f'PRAGMA page_size = {_PAGE_BYTES}')
+            db.executescript(f'BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; '
+                             f'PRAGMA user_version = {FORMAT}; COMMIT;')
+        os.replace(partial, path)
+    finally:
+        delete_index(partial)
+
+
+def _schema_of(db: sqlite3.Connection) -> list[tuple[str, ...]]:
+    return [tuple(map(str, row)) for row in db.execute(
+        'SELECT type, name, tbl_name, sql FROM sqlite_master')]
+
+
+@cache
+def _schema() -> list[tuple[str, ...]]:
+    """Return what an index has, as SQLite tells it."""
+    with closing(sqlite3.connect(':memory:')) as db:
+        db.executescript(_SCHEMA)
+        return _schema_of(db)
+
+
 def _identity(path: str) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_dev, found.st_ino
@@ -415,7 +447,7 @@ def rebuilding(path: str) -> Iterator[str]:
     """
     new = f'{path}.rebuild'
     with writing_lock(path):
-        if os.path.exists(path) and os.path.getsize(path) and not _has_our_header(path):
+        if exists(path) and not _has_our_header(path):
             raise UnusableIndexError(f"'{path}' is no index of mmc2v and stays as it is; choose "
                                      'another name, or delete it')
         yield new
@@ -437,5 +469,5 @@ def _has_our_header(path: str) -> bool:
 
 def delete_index(path: str) -> None:
     """Delete an index with the files that SQLite keeps beside it."""
-    for suffix in ('', '-wal', '-shm'):
+    for suffix in ('', '-wal', '-shm', '-journal'):
         Path(f'{path}{suffix}').unlink(missing_ok=True)

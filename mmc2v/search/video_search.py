@@ -23,7 +23,7 @@ from .indexing import Indexer, Report
 from .model import SearchModel, describe, refuse_unregistered
 from .ranking import Moment, rank_moments
 from .scan import inside
-from .store import IndexStore, UnusableIndexError, writing
+from .store import IndexStore, UnusableIndexError, exists, writing
 from .windows import Windows
 from .workers import VideoWorkers
 
@@ -76,7 +76,7 @@ class VideoSearch:
                  checkpoint: Optional[str] = None, *, window: Optional[float] = None,
                  stride: Optional[float] = None, device: Optional[str] = None,
                  precision: Optional[str] = None, cfg_options: Sequence[str] = ()) -> None:
-        self.index = os.path.abspath(os.path.expanduser(index))
+        self.index = _absolute(index)
         self.note: Optional[str] = None
         self._given = dict(config=config, checkpoint=checkpoint, window=window, stride=stride,
                            precision=precision, options=cfg_options)
@@ -85,7 +85,7 @@ class VideoSearch:
         self._store: Optional[IndexStore] = None
         self._loaded: Optional[tuple[Any, IndexedClips]] = None  # version, and what was read then
         self._approximate: Optional[approximate.ApproximateIndex] = None  # of the same version
-        self._known = IndexStore(self.index).settings if os.path.exists(self.index) else {}
+        self._known = IndexStore(self.index).settings if exists(self.index) else {}
         Windows(*self._windows)  # refuses those that cannot be
 
     def __enter__(self) -> 'VideoSearch':
@@ -179,11 +179,14 @@ class VideoSearch:
             ValueError: If the index was made by another model, or another run writes into it.
             OSError: If the index cannot be written.
         """
-        places = [os.path.abspath(os.path.expanduser(root)) for root in roots]
+        places = [_absolute(root) for root in roots]
+        workers = os.cpu_count() or 1 if workers is None else workers
+        if workers < 1:
+            raise ValueError(f'workers must be at least 1, got {workers}')
         with writing(self.index) as store:
             settings = self.settings
             source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
-            with VideoWorkers(workers or os.cpu_count() or 1, settings['pipeline'],
+            with VideoWorkers(workers, settings['pipeline'],
                               settings['window'], settings['stride']) as processes:
                 model = self.model  # while the processes start
                 if not self._known:
@@ -200,7 +203,7 @@ class VideoSearch:
         Returns:
             int: Number of files that were in the index.
         """
-        places = [os.path.abspath(os.path.expanduser(root)) for root in roots]
+        places = [_absolute(root) for root in roots]
         with writing(self.index) as store:
             paths = inside(places, store.files())
             store.remove(paths)
@@ -222,6 +225,10 @@ class VideoSearch:
             ValueError: If the sentence is empty, or the model is not the one of the index.
             VideoDecodeError: If the video cannot be decoded.
         """
+        if not isinstance(query, (str, Path)):
+            raise TypeError(f'a query is a sentence (str) or a video (Path), got {query!r}')
+        if min(top, per_video) < 1:
+            raise ValueError(f'top and per_video must be at least 1, got {top} and {per_video}')
         itself = digest_of(str(query)) if isinstance(query, Path) else None
         while True:
             self._take_over()
@@ -343,3 +350,10 @@ class VideoSearch:
         except ValueError as error:
             self.note = f'exact search: {error}'
             return None
+
+
+def _absolute(path: Union[str, Path]) -> str:
+    """Return the absolute path; of nothing that would be the folder in which we are."""
+    if not os.fspath(path):
+        raise ValueError('a path is empty: is a variable of the shell not set?')
+    return os.path.abspath(os.path.expanduser(path))

@@ -112,6 +112,44 @@ def test_only_what_lies_in_the_roots_is_looked_at(search, tmp_path):
     assert len(search.store.files()) == 2
 
 
+def test_a_file_of_any_name_stays_while_it_is_there(search, tmp_path):
+    videos = write_videos(tmp_path / 'videos', [6, 7])
+    os.rename(videos / '1.mp4', videos / 'recording')
+    assert add(search, videos / 'recording') == {'indexed': 1}
+    assert add(search, videos) == {'indexed': 1, 'same': 1}
+    shutil.copy(videos / '0.mp4', videos / 'recording')
+    age(videos / 'recording')
+    assert add(search, videos) == {'known': 1, 'same': 1}
+    (videos / 'recording').unlink()
+    assert add(search, videos) == {'same': 1, 'removed': 1}
+
+
+@pytest.mark.parametrize(('use', 'message'), [
+    (lambda search, folder: search.add(''), 'a path is empty'),
+    (lambda search, folder: search.remove(folder, ''), 'a path is empty'),
+    (lambda search, folder: search.add(folder / 'pipe'), 'pipe.* is neither a folder nor a file'),
+    (lambda search, folder: search.add(folder, workers=0), 'workers must be at least 1, got 0'),
+    (lambda search, folder: search.search('x', top=0), 'at least 1, got 0 and 3'),
+    (lambda search, folder: search.search('x', per_video=-1), 'at least 1, got 10 and -1'),
+    (lambda search, folder: search.search(None), 'a query is a sentence .* got None'),
+    (lambda search, folder: search.search(' '), 'the sentence to search for is empty'),
+    (lambda search, folder: VideoSearch(''), 'a path is empty'),
+    (lambda search, folder: VideoSearch(folder).store, 'is no file; choose another name'),
+    (lambda search, folder: VideoSearch(folder / 'new', precision='float16').settings,
+     "precision must be one of float32, bfloat16, got 'float16'"),
+    (lambda search, folder: VideoSearch(folder / 'my.index', device='gpu0').model,
+     "the device 'gpu0' cannot be used: "),
+])
+def test_what_cannot_be_is_refused_by_name(search, tmp_path, use, message):
+    videos = write_videos(tmp_path / 'videos', [6])
+    add(search, videos)
+    os.mkfifo(tmp_path / 'pipe')
+    before = rows(search.store)
+    with pytest.raises((ValueError, TypeError), match=message):
+        use(search, tmp_path)
+    assert rows(search.store) == before
+
+
 def test_a_copy_is_embedded_once_and_found_under_both_names(search, tmp_path, monkeypatch):
     videos = write_videos(tmp_path / 'videos', [6])
     shutil.copy(videos / '0.mp4', videos / 'again.mp4')

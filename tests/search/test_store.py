@@ -2,6 +2,7 @@
 import os
 import sqlite3
 import stat
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -99,15 +100,14 @@ def test_files_are_not_much_larger_than_the_vectors(tmp_path):
 
 @pytest.mark.parametrize(('content', 'message'), [
     (b'some text that is no index, longer than a header' * 9, 'is damaged or no index'),
-    (b'', 'is no index of mmc2v')])
+    (b'SQLite format 3\0' + bytes(20), 'is damaged or no index')])
 def test_other_files_are_refused_and_left(content, message, tmp_path):
     path = tmp_path / 'notes.txt'
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         IndexStore(path)
-    if content:
-        with pytest.raises(ValueError, match=message):
-            IndexStore(path, create=True)
+    with pytest.raises(ValueError, match=message):
+        IndexStore(path, create=True)
     assert path.read_bytes() == content
 
 
@@ -165,3 +165,33 @@ def test_reading_needs_no_right_to_write(path, monkeypatch):
         assert len(IndexStore(path).files()) == 1
     finally:
         path.parent.chmod(stat.S_IRWXU)
+
+
+def test_an_empty_file_is_no_index_yet(tmp_path):
+    path = tmp_path / 'my.index'
+    path.touch()
+    with pytest.raises(FileNotFoundError, match='there is no index'):
+        IndexStore(path)
+    IndexStore(path, create=True).close()
+    with closing(IndexStore(path)) as store:
+        assert store.files() == {}
+    assert [file.name for file in tmp_path.iterdir()] == ['my.index']
+
+
+def test_an_index_is_made_whole_or_not_at_all(tmp_path):
+    with full_disk(2000), pytest.raises(OSError, match=r"index '.*my\.index'"):
+        IndexStore(tmp_path / 'my.index', create=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(('change', 'name'), [
+    ('CREATE TRIGGER t AFTER INSERT ON files BEGIN DELETE FROM contents; END', 't'),
+    ('CREATE VIEW v AS SELECT 1', 'v'), ('CREATE TABLE more (x)', 'more'),
+    ('DROP INDEX files_of_contents', 'files_of_contents'),
+    ('ALTER TABLE files ADD COLUMN x', 'files')])
+def test_what_a_stranger_put_into_the_schema_is_refused(path, change, name):
+    with sqlite3.connect(path) as db:
+        db.execute(change)
+    for create in (False, True):
+        with pytest.raises(ValueError, match=f"damaged: '{name}' is not as it has to be"):
+            IndexStore(path, create=create)
