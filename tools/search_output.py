@@ -42,7 +42,7 @@ class IndexProgress:
 
 
 def shown(path: Union[str, Path]) -> str:
-    """Return a path as it is, or escaped where a terminal could not show it."""
+    """Return a text as it is, or escaped where a terminal could not show it or would obey it."""
     text = str(path)
     return text if text.isprintable() else repr(text)
 
@@ -107,23 +107,27 @@ def report_lines(report: Report, index: Path) -> list[str]:
 def _listed(title: str, found: dict[str, str]) -> list[str]:
     if not found:
         return []
-    rows = [f'  {shown(path)}{": " * bool(text)}{text}' for path, text in sorted(found.items())]
+    rows = [f'  {shown(path)}{": " * bool(text)}{shown(text)}'
+            for path, text in sorted(found.items())]
     more = [f'  and {len(rows) - _MOST_LINES} more: see info'] if len(rows) > _MOST_LINES else []
     return [f'{title}:', *rows[:_MOST_LINES], *more]
 
 
 def info_lines(store: IndexStore) -> list[str]:
     """Say what is in an index, by which model, and what could not be read and why."""
-    settings, counts = store.settings, store.counts()
+    from mmc2v.search.model import check_settings
+    settings = store.settings
     if not settings:
         return ['the index is empty: nothing was indexed yet']
+    check_settings(settings, store)
+    counts = store.counts()
     files = store.files()
     reasons = {path: record.reason for path, record in files.items() if record.reason}
     damaged = {outline.number: outline.damage for outline in store.outlines() if outline.damage}
     return [
-        f"model       {settings['name']}, {settings['precision']}, weights "
-        f"{settings['weights'][:8]}",
-        f"checkpoint  {settings['checkpoint'] or 'none: the weights that the config names'}",
+        f"model       {shown(settings['name'])}, {settings['precision']}, weights "
+        f"{shown(settings['weights'][:8])}",
+        'checkpoint  ' + shown(settings['checkpoint'] or 'none: the weights that the config names'),
         f"windows     {settings['window']:g} s every {settings['stride']:g} s",
         f"files       {counts['files']}, of which {counts['unreadable']} are unreadable",
         f"videos      {counts['contents']} of different content, {counts['hours']:.2f} hours, "
@@ -136,5 +140,5 @@ def info_lines(store: IndexStore) -> list[str]:
 
 
 def _all_listed(title: str, found: dict[str, str]) -> list[str]:
-    rows = [f'  {shown(path)}: {text}' for path, text in sorted(found.items())]
+    rows = [f'  {shown(path)}: {shown(text)}' for path, text in sorted(found.items())]
     return [f'{title}:', *rows] if rows else []

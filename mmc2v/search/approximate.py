@@ -2,11 +2,12 @@
 
 N clips, D width of vectors, Q queries.
 """
+import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from mmc2v.whole_files import open_whole
 
 from .nearest import Vectors
 
-_FORMAT = 1
+_FORMAT = 2
 _TRAINING_ROWS = 40000
 _BLOCK = 65536
 # Clips that are scored exactly for a query: overlapping ones are merged, so more than are shown.
@@ -78,11 +79,16 @@ def build(path: str, state: str, vectors: Vectors, sentences: np.ndarray) -> dic
     moved += sentences.mean(axis=0) - moved.mean(axis=0)
     recall = _choose_probes(index, cells, vectors, (moved, sentences))
     found = dict(cells=cells, probes=index.nprobe, recall=recall)
-    header = json.dumps(dict(found, format=_FORMAT, state=state, clips=count)).encode()
+    body = faiss.serialize_index(index).data
+    header = dict(found, format=_FORMAT, state=state, clips=count, digest=_digest(body))
     with open_whole(path) as file:
-        file.write(header + b'\n')
-        file.write(faiss.serialize_index(index).tobytes())
+        file.write(json.dumps(header).encode() + b'\n')
+        file.write(body)
     return found
+
+
+def _digest(body: Union[bytes, memoryview]) -> str:
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
 def _choose_probes(index: Any, cells: int, vectors: Vectors,
@@ -128,6 +134,8 @@ def read(path: str, state: str, clips: int) -> ApproximateIndex:
             body = file.read() if header['format'] == _FORMAT else b''
         if (header['state'], header['clips']) != (state, clips):
             raise ValueError(f'{Path(path).name} is of another state of the index; {again}')
+        if header['digest'] != _digest(body):  # FAISS notices some damage when it is asked
+            raise KeyError('digest')
         index = faiss.deserialize_index(np.frombuffer(body, np.uint8))
         if index.ntotal != clips:
             raise KeyError('clips')

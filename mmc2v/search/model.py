@@ -5,11 +5,13 @@ D width of vectors.
 import hashlib
 import json
 import os
+import reprlib
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
+from types import NoneType
 from typing import Any, Optional
 
 import numpy as np
@@ -24,10 +26,16 @@ from mmc2v.config_reading import read_config
 from mmc2v.first_line import first_line_of
 from mmc2v.registered_types import known_types
 
+from .store import IndexStore
+
 # PE-Core-B/16 with mean pooling: zero-shot it finds about half of MSR-VTT's videos at rank 1, where
 # CLIP's ViT-B/32 finds 30 % (figures of their authors), at three times the cost of a frame.
 DEFAULT_CONFIG = 'mmc2v::zeroshot_msrvtt.py'
 PRECISIONS = ('float32', 'bfloat16')
+# What an index keeps of its model, and of which types.
+_KINDS = dict(name=(str,), model=(dict,), pipeline=(list,), checkpoint=(str, NoneType),
+              precision=(str,), window=(float, int), stride=(float, int), weights=(str,),
+              width=(int,))
 
 
 class SearchModel:
@@ -120,6 +128,24 @@ def default_precision() -> str:
     return 'bfloat16' if 'avx512_bf16' in flags or 'amx_bf16' in flags else 'float32'
 
 
+def check_settings(settings: Mapping[str, Any], store: IndexStore) -> None:
+    """Refuse settings that another program wrote, or left out.
+
+    Args:
+        settings (Mapping[str, Any]): Of an index.
+        store (IndexStore): The index, for the message.
+
+    Raises:
+        UnusableIndexError: With the name.
+    """
+    for key, kinds in _KINDS.items():
+        if type(settings.get(key)) not in kinds:
+            raise store.damaged(f'the setting {key!r} is {reprlib.repr(settings.get(key))}')
+    if settings['precision'] not in PRECISIONS or not all(
+            0 < settings[key] < float('inf') for key in ('window', 'stride')):
+        raise store.damaged("the settings 'precision', 'window' or 'stride' cannot be")
+
+
 def refuse_unregistered(description: Mapping[str, Any]) -> None:
     """Refuse what an index from a stranger could name beside models and transforms.
 
@@ -142,6 +168,11 @@ def refuse_unregistered(description: Mapping[str, Any]) -> None:
                 raise ValueError(
                     f"the index asks for '{node['type']}', which is none of the models and "
                     'transforms that are registered; give the config that it was made with')
+            # MMEngine would also connect to what it takes for an address
+            if 'Pretrained' in str(node.get('type')) and not os.path.isfile(
+                    str(node.get('checkpoint'))):
+                raise ValueError(f"the index asks for weights from '{node.get('checkpoint')}', "
+                                 'which is no file; give the config that it was made with')
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node

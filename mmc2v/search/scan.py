@@ -36,6 +36,25 @@ def stat_of(path: str) -> Stat:
     return Stat(found.st_size, found.st_mtime_ns)
 
 
+def check_roots(roots: Sequence[str]) -> None:
+    """Refuse what cannot be looked into.
+
+    Args:
+        roots (Sequence[str]): Paths of folders or files.
+
+    Raises:
+        FileNotFoundError: If one is not there, as where a disk is not mounted: what the index has
+            of it is not gone.
+        ValueError: If one is a pipe, a device or the like.
+    """
+    for root in roots:
+        if not os.path.exists(root):
+            raise FileNotFoundError(f"'{root}' is not there; nothing was changed. To forget what "
+                                    'was in it, use the subcommand remove')
+        if not (os.path.isfile(root) or os.path.isdir(root)):
+            raise ValueError(f"'{root}' is neither a folder nor a file; nothing was changed")
+
+
 def find_changes(roots: Sequence[str], known: Mapping[str, FileRecord]) -> Changes:
     """Compare folders with the index.
 
@@ -52,12 +71,8 @@ def find_changes(roots: Sequence[str], known: Mapping[str, FileRecord]) -> Chang
     """
     changes = Changes()
     seen: set[str] = set()
+    check_roots(roots)
     for root in roots:
-        if not os.path.exists(root):
-            raise FileNotFoundError(f"'{root}' is not there; nothing was changed. To forget what "
-                                    'was in it, use the subcommand remove')
-        if not (os.path.isfile(root) or os.path.isdir(root)):
-            raise ValueError(f"'{root}' is neither a folder nor a file; nothing was changed")
         for path in [root] if os.path.isfile(root) else _videos(root, changes.closed):
             _look_at(path, known, changes, seen)
     folders = tuple(os.path.join(folder, '') for folder in changes.closed)

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
@@ -28,7 +29,9 @@ CREATE INDEX files_of_contents ON files (content);
 """
 # So that a vector fills its pages: larger ones would leave half of each empty.
 _PAGE_BYTES = 1024
-_MAX_WIDTH = 2 ** 16
+# Numbers of a vector and seconds of a video, that no index of ours has.
+_MAX_WIDTH, _MAX_SECONDS = 2 ** 16, 1e8
+_DIGEST_BYTES = 32
 
 
 class UnusableIndexError(ValueError):
@@ -129,7 +132,7 @@ class IndexStore:
         is_fixed = not os.access(os.path.dirname(self.path), os.W_OK) and not os.path.exists(
             f'{self.path}-wal')
         return sqlite3.connect(f'{address}?mode=ro{"&immutable=1" * is_fixed}', uri=True,
-                               isolation_level=None, timeout=30)
+                               isolation_level=None, timeout=30, check_same_thread=False)
 
     def _prepare(self) -> None:
         self._db.execute('PRAGMA trusted_schema = OFF')
@@ -224,10 +227,16 @@ class IndexStore:
 
     def files(self) -> dict[str, FileRecord]:
         """Return what is known of each file, by path."""
+        found = {}
         with self._errors():
-            return {os.fsdecode(path): FileRecord(Stat(size, mtime), content, reason)
-                    for path, size, mtime, content, reason in
-                    self._db.execute('SELECT path, size, mtime, content, reason FROM files')}
+            for path, size, mtime, content, reason in self._db.execute(
+                    'SELECT path, size, mtime, content, reason FROM files'):
+                if not (type(path) is bytes and b'\0' not in path and type(size) is int
+                        and type(mtime) is int and type(content) in (int, NoneType)
+                        and type(reason) in (str, NoneType)):
+                    raise self.damaged(f'the file {path!r} is not as it has to be')
+                found[os.fsdecode(path)] = FileRecord(Stat(size, mtime), content, reason)
+        return found
 
     def content_of(self, digest: bytes) -> Optional[int]:
         """Return the number of a content, or None where it is not in the index."""
@@ -292,20 +301,28 @@ class IndexStore:
     def outlines(self) -> Iterator[Outline]:
         """Yield what is known of all contents without vectors, in the order of numbers."""
         with self._errors():
-            for number, digest, duration, damage, spans in self._db.execute(
+            for row in self._db.execute(
                     'SELECT id, digest, duration, damage, spans FROM contents ORDER BY id'):
-                yield Outline(number, digest, duration, damage,
-                              self._array(number, spans, '<f8', -1, 2))
+                yield self._outline(*row)
 
     def contents(self) -> Iterator[tuple[int, Content]]:
         """Yield number and content of all, in the order of numbers."""
         with self._errors():
-            for number, digest, duration, damage, spans, vectors in self._db.execute(
+            for *row, vectors in self._db.execute(
                     'SELECT id, digest, duration, damage, spans, vectors FROM contents '
                     'ORDER BY id'):
-                spans = self._array(number, spans, '<f8', -1, 2)
+                number, digest, duration, damage, spans = self._outline(*row)
                 vectors = self._array(number, vectors, '<f2', len(spans), -1)
                 yield number, Content(digest, duration, spans, vectors, damage)
+
+    def _outline(self, number: int, digest: Any, duration: Any, damage: Any,
+                 spans: Any) -> Outline:
+        """Check what another program may have written."""
+        if not (type(digest) is bytes and len(digest) == _DIGEST_BYTES
+                and type(duration) is float and 0 <= duration < _MAX_SECONDS
+                and type(damage) in (str, NoneType)):
+            raise self.damaged(f'content {number} is not as it has to be')
+        return Outline(number, digest, duration, damage, self._array(number, spans, '<f8', -1, 2))
 
     def vector(self, number: int, clip: int, width: int) -> np.ndarray:
         """Return the (D,) float16 vector of one clip.
@@ -323,7 +340,9 @@ class IndexStore:
     def _array(self, number: int, blob: Any, dtype: str, *shape: int) -> np.ndarray:
         """Return the array of a content, which another program may have written."""
         try:
-            return np.frombuffer(blob, dtype).reshape(shape)
+            if type(blob) is bytes and blob:
+                return np.frombuffer(blob, dtype).reshape(shape)
+            raise TypeError
         except (TypeError, ValueError):
             raise self.damaged(f'content {number} is not of whole clips') from None
 

@@ -1,10 +1,12 @@
 """Whether an index is whole."""
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
+from .model import check_settings
 from .scan import stat_of
-from .store import Content, IndexStore
+from .store import Content, IndexStore, UnusableIndexError
 
 # By how much the length of a vector in half precision may miss 1.
 _TOLERANCE = 5e-3
@@ -22,25 +24,35 @@ def problems_of(store: IndexStore) -> list[str]:
     fault = store.fault()
     if fault:
         return [f'the file is damaged: {fault}. Make the index anew with --rebuild']
-    settings, found = store.settings, []
-    numbers = set()
-    for number, content in store.contents():
-        numbers.add(number)
-        wrong = _problem(content, settings.get('width'))
-        if wrong:
-            found.append(f'content {number}: {wrong}. Make the index anew with --rebuild')
+    found: list[str] = []
+    try:
+        settings = store.settings
+        if settings:
+            check_settings(settings, store)
+        numbers = set()
+        for number, content in store.contents():
+            numbers.add(number)
+            wrong = _problem(content, settings.get('width'))
+            if wrong:
+                found.append(f'content {number}: {wrong}. Make the index anew with --rebuild')
+        found += _of_files(store, numbers)
+    except UnusableIndexError as error:
+        found.append(str(error))
+    return found
+
+
+def _of_files(store: IndexStore, numbers: set[int]) -> Iterator[str]:
+    """Yield what is wrong with the files of an index, and with contents of none."""
     named = set()
     for path, record in store.files().items():
         named.add(record.content)
         if record.content is None and record.reason is None:
-            found.append(f'{path!r} has neither content nor reason. Index it again')
+            yield f'{path!r} has neither content nor reason. Index it again'
         elif record.content is not None and record.content not in numbers:
-            found.append(f'{path!r} has a content that is not there. Make the index anew with '
-                         '--rebuild')
-        found += _of_disk(path, record.stat, record.reason)
-    found += [f'content {number} is of no file. Make the index anew with --rebuild'
-              for number in sorted(numbers - named)]
-    return found
+            yield f'{path!r} has a content that is not there. Make the index anew with --rebuild'
+        yield from _of_disk(path, record.stat, record.reason)
+    for number in sorted(numbers - named):
+        yield f'content {number} is of no file. Make the index anew with --rebuild'
 
 
 def _problem(content: Content, width: int) -> str:
@@ -53,7 +65,7 @@ def _problem(content: Content, width: int) -> str:
     starts, ends = content.spans.T
     if not ((starts >= 0) & (starts <= ends) & (ends <= content.duration + 1e-6)).all():
         return f'a clip lies outside the video of {content.duration:.1f} s'
-    return '' if len(content.digest) == 32 else 'its digest is none'
+    return ''
 
 
 def _of_disk(path: str, stat: tuple, reason: str | None) -> list[str]:

@@ -8,7 +8,9 @@ Example:
     ...         print(hit.paths[0], hit.moments[0].start, hit.moments[0].score)
 """
 import os
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -20,9 +22,9 @@ from .clips import IndexedClips, StoredVectors
 from .encoder import ClipEncoder
 from .frames import ClipFrames, Clips, Part, digest_of
 from .indexing import Indexer, Report
-from .model import SearchModel, describe, refuse_unregistered
+from .model import SearchModel, check_settings, describe, refuse_unregistered
 from .ranking import Moment, rank_moments
-from .scan import inside
+from .scan import check_roots, inside
 from .store import IndexStore, UnusableIndexError, exists, writing
 from .windows import Windows
 from .workers import VideoWorkers
@@ -50,7 +52,7 @@ class VideoHit:
 
 
 class VideoSearch:
-    """An index of videos and the model that made it.
+    """An index of videos and the model that made it. Threads that search take turns.
 
     Args:
         index (str | Path): File of the index; made by the first :meth:`add`.
@@ -81,11 +83,15 @@ class VideoSearch:
         self._given = dict(config=config, checkpoint=checkpoint, window=window, stride=stride,
                            precision=precision, options=cfg_options)
         self._device = device
+        self._mutex = threading.RLock()
         self._model: Optional[SearchModel] = None
         self._store: Optional[IndexStore] = None
         self._loaded: Optional[tuple[Any, IndexedClips]] = None  # version, and what was read then
         self._approximate: Optional[approximate.ApproximateIndex] = None  # of the same version
-        self._known = IndexStore(self.index).settings if exists(self.index) else {}
+        self._known: dict[str, Any] = {}
+        if exists(self.index):
+            with closing(IndexStore(self.index)) as store:
+                self._known = self._settings_of(store)
         Windows(*self._windows)  # refuses those that cannot be
 
     def __enter__(self) -> 'VideoSearch':
@@ -183,6 +189,7 @@ class VideoSearch:
         workers = os.cpu_count() or 1 if workers is None else workers
         if workers < 1:
             raise ValueError(f'workers must be at least 1, got {workers}')
+        check_roots(places)
         with writing(self.index) as store:
             settings = self.settings
             source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
@@ -204,6 +211,7 @@ class VideoSearch:
             int: Number of files that were in the index.
         """
         places = [_absolute(root) for root in roots]
+        IndexStore(self.index).close()  # it is not made to be empty
         with writing(self.index) as store:
             paths = inside(places, store.files())
             store.remove(paths)
@@ -230,20 +238,28 @@ class VideoSearch:
         if min(top, per_video) < 1:
             raise ValueError(f'top and per_video must be at least 1, got {top} and {per_video}')
         itself = digest_of(str(query)) if isinstance(query, Path) else None
-        while True:
-            self._take_over()
-            vector = self._encode(query)
-            with self.store.reading():
-                if self.store.settings == self._known:  # and not made anew meanwhile
-                    return self._nearest(vector, itself, top, per_video)
+        with self._mutex:
+            while True:
+                self._take_over()
+                vector = self._encode(query)
+                with self.store.reading():
+                    if self.store.settings == self._known:  # and not made anew meanwhile
+                        return self._nearest(vector, itself, top, per_video)
 
     def _take_over(self) -> None:
         """Go on with what others have made of the index, be it by another model."""
         if self._store is not None and not self._store.is_in_place:
             self.close()
-        settings = self.store.settings
+        settings = self._settings_of(self.store)
         if settings != self._known:
             self._known, self._model = settings, None
+
+    @staticmethod
+    def _settings_of(store: IndexStore) -> dict[str, Any]:
+        settings = store.settings
+        if settings:  # otherwise nothing has been indexed
+            check_settings(settings, store)
+        return settings
 
     def _encode(self, query: Union[str, Path]) -> np.ndarray:
         """Return the (D,) float32 unit vector of a query."""
@@ -275,6 +291,8 @@ class VideoSearch:
             rows = self._approximate.candidates(vector)
             rows = rows[~out[rows]]
             scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
+        if not (np.isfinite(scores).all() and np.isfinite(sample).all()):
+            raise self.store.damaged('some vectors are no numbers')
         found = rank_moments(scores, clips.videos[rows], clips.spans[rows], top, per_video, sample)
         return [VideoHit(clips.contents[hit.video].paths, clips.contents[hit.video].duration,
                          hit.moments) for hit in found]
@@ -323,9 +341,10 @@ class VideoSearch:
 
         Exact search always does; approximate search otherwise reads of the index what it needs.
         """
-        self._take_over()
-        with self.store.reading():
-            return self._clips(in_memory=True)
+        with self._mutex:
+            self._take_over()
+            with self.store.reading():
+                return self._clips(in_memory=True)
 
     def _clips(self, in_memory: bool) -> IndexedClips:
         """Return all clips; they are read again after changes."""

@@ -45,18 +45,20 @@ def address_of(path: str) -> str:
 
 
 def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
-    """Open a file and find its video.
+    """Open a file and find its video: the one that the file marks as its default, or the first.
 
     Raises:
         av.FFmpegError: If it is no media file.
         ValueError: If there is no video in it, or none that can be decoded.
     """
+    kinds = av.stream.Disposition
     container = open_container(path)
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:  # covers of music
-            if stream.codec_context is not None:
-                return container, stream
-            container.close()
-            raise ValueError('there is no decoder for its codec')
+    streams = [stream for stream in container.streams.video
+               if not stream.disposition & kinds.attached_pic]  # covers of music
+    stream = next((stream for stream in streams if stream.disposition & kinds.default),
+                  streams[0] if streams else None)
+    if stream is not None and stream.codec_context is not None:
+        return container, stream
     container.close()
-    raise ValueError('there is no video stream in it')
+    raise ValueError('there is no decoder for its codec' if streams else
+                     'there is no video stream in it')

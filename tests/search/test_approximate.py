@@ -81,7 +81,8 @@ def test_vectors_are_read_when_they_are_asked_for_or_all_at_once(search):
 @pytest.mark.parametrize(('fault', 'message'), [
     ('stale', r'my\.index\.ann is of another state of the index; make it anew by index --ann'),
     ('cut off', r'my\.index\.ann is damaged'), ('text', r'my\.index\.ann is damaged'),
-    ('empty', r'my\.index\.ann is damaged'), ('no faiss', r"faiss is not installed: pip install")])
+    ('empty', r'my\.index\.ann is damaged'), ('bit', r'my\.index\.ann is damaged'),
+    ('no faiss', r"faiss is not installed: pip install")])
 def test_what_does_not_fit_is_said_and_search_is_exact(fault, message, search, monkeypatch):
     exact = search.search('a dog')
     search.build_approximate()
@@ -94,7 +95,8 @@ def test_what_does_not_fit_is_said_and_search_is_exact(fault, message, search, m
     else:
         with open(path, 'wb') as file:
             file.write({'cut off': content[:len(content) // 2], 'text': b'some text\nand more',
-                        'empty': b''}[fault])
+                        'empty': b'', 'bit': content[:-900] + bytes([content[-900] ^ 16])
+                        + content[-899:]}[fault])
     found = search.search('a dog')
     assert search._approximate is None
     assert re.search(f'exact search: {message}', search.note)

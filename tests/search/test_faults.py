@@ -18,9 +18,11 @@ from . import kill_indexing
 from .common import open_search, rows, write_model, write_videos
 from .hostile import OpenVideo
 
+sys.path.insert(0, str(ROOT / 'tools'))
 sys.path.insert(0, str(ROOT / 'tools' / 'analysis_tools'))
 from fuzz_damage import damaged_file
 from fuzz_sources import make_sources
+from search_output import info_lines
 
 
 @pytest.fixture
@@ -134,8 +136,12 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_there(folder):
     ('UPDATE contents SET vectors = zeroblob(2 * length(vectors))', 'of 256 numbers and not 128'),
     ("UPDATE contents SET spans = 'text'", 'content 1 is not of whole clips'),
     ("UPDATE settings SET value = '-1' WHERE key = 'width'", 'vectors of -1 numbers'),
-    ("UPDATE settings SET value = '\"wide\"' WHERE key = 'width'", "vectors of 'wide' numbers"),
-    ("UPDATE settings SET value = '{' WHERE key = 'window'", "the setting 'window'")])
+    ("UPDATE settings SET value = '\"wide\"' WHERE key = 'width'", "the setting 'width' is 'wide'"),
+    ("UPDATE settings SET value = '{' WHERE key = 'window'", "the setting 'window'"),
+    ("UPDATE settings SET value = '7' WHERE key = 'checkpoint'", "the setting 'checkpoint' is 7"),
+    ("DELETE FROM settings WHERE key = 'weights'", "the setting 'weights' is None"),
+    ("UPDATE contents SET vectors = CAST(x'007e' || substr(vectors, 3) AS BLOB)",
+     'some vectors are no numbers')])
 def test_rows_that_another_program_wrote_are_named(folder, change, message):
     videos = write_videos(folder / 'videos', [30])
     with open_search(folder) as search:
@@ -163,3 +169,36 @@ def test_an_index_from_a_stranger_runs_nothing(folder):
             ValueError, match=r"asks for 'os.system'.*give the config"):
         search.search('x')
     assert not (folder / 'ran').exists()
+
+
+@pytest.mark.parametrize('place', ['model', 'model.backbone'])
+def test_an_index_from_a_stranger_connects_to_nobody(folder, place):
+    videos = write_videos(folder / 'videos', [6])
+    with open_search(folder) as search:
+        search.add(videos, workers=1)
+        model = search.store.settings['model']
+    node = model if place == 'model' else model['backbone']
+    node['init_cfg'] = dict(type='Pretrained', checkpoint='http://127.0.0.1:9/x.pth')
+    store = IndexStore(folder / 'my.index', create=True)
+    store.set(dict(model=model))
+    store.close()
+    with VideoSearch(folder / 'my.index', device='cpu') as search, pytest.raises(
+            ValueError, match=r"weights from 'http://127.0.0.1:9/x.pth', which is no file"):
+        search.search('x')
+
+
+def test_what_a_stranger_wrote_does_not_steer_the_terminal(folder):
+    videos = write_videos(folder / 'videos', [6])
+    with open_search(folder) as search:
+        search.add(videos, workers=1)
+        search.add(folder / 'model.pth', workers=1)  # is no video
+    db = sqlite3.connect(folder / 'my.index')
+    db.execute("UPDATE files SET reason = char(27) || '[31m evil' || char(10) || 'a line' "
+               'WHERE reason IS NOT NULL')
+    db.execute("UPDATE settings SET value = '\"a\\u001b[31m\"' WHERE key = 'name'")
+    db.commit()
+    db.close()
+    said = '\n'.join(info_lines(IndexStore(folder / 'my.index')))
+    assert 'evil' in said
+    assert '\x1b' not in said
+    assert '\na line' not in said

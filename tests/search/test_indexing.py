@@ -1,6 +1,7 @@
 """What an index knows after each change of the folders."""
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,12 @@ def test_what_changes_moves_and_goes(search, tmp_path):
     assert search.store.counts()['contents'] == 3
     os.utime(videos / 'new.mp4', ns=(1, 1))  # touched, and the same
     assert add(search, videos) == {'known': 1, 'same': 2}
+
+
+def test_roots_are_looked_at_before_anything_is_made(tmp_path):
+    with open_search(tmp_path) as search, pytest.raises(FileNotFoundError, match="typo' is not"):
+        search.add(tmp_path / 'typo')  # without a model: it is not looked for
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_what_lies_in_the_roots_is_looked_at(search, tmp_path):
@@ -283,6 +290,19 @@ def test_who_searches_goes_on_with_what_others_make_of_the_index(search, tmp_pat
         with open_search(tmp_path) as anew:
             add(anew, videos)
         assert len(reader.search('x')) == 1  # of the file that has taken the place
+
+
+def test_threads_take_turns(search, tmp_path):
+    add(search, write_videos(tmp_path / 'videos', [6, 30]))
+    expected = [search.search(query) for query in ('a dog', 'the sea')]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(search.search, ['a dog', 'the sea'] * 10)) == expected * 10
+
+
+def test_nothing_is_forgotten_of_an_index_that_is_not_there(tmp_path):
+    with open_search(tmp_path) as search, pytest.raises(FileNotFoundError, match='is no index'):
+        search.remove(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_do_not_make_an_index_anew_at_once(search, tmp_path):

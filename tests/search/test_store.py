@@ -2,7 +2,6 @@
 import os
 import sqlite3
 import stat
-from contextlib import closing
 
 import numpy as np
 import pytest
@@ -11,6 +10,9 @@ from mmc2v.search.store import Content, IndexStore, Stat
 from mmc2v.search.verify import problems_of
 
 from ..tiny import full_disk
+
+SETTINGS = dict(width=64, name='a model', model={}, pipeline=[], checkpoint=None, weights='0',
+                precision='float32', window=10.0, stride=5.0)
 
 
 def content(seed=0, clips=4, width=64):
@@ -24,7 +26,7 @@ def content(seed=0, clips=4, width=64):
 @pytest.fixture
 def path(tmp_path):
     store = IndexStore(tmp_path / 'my.index', create=True)
-    store.set(dict(width=64, name='a model'))
+    store.set(SETTINGS)
     file = tmp_path / 'a.mp4'
     file.write_bytes(b'x')
     found = file.stat()
@@ -41,7 +43,7 @@ def test_what_is_written_is_read(path):
     assert np.array_equal(found.spans, content().spans)
     assert (found.digest, found.duration, found.damage) == (content().digest, 100.0, None)
     assert store.content_of(found.digest) == number
-    assert store.settings == dict(width=64, name='a model')
+    assert store.settings == SETTINGS
     assert problems_of(store) == []
 
 
@@ -132,12 +134,12 @@ def test_other_databases_and_formats_are_refused(path, tmp_path):
     ("UPDATE contents SET vectors = zeroblob(length(vectors))", 'a vector has the length 0.000'),
     ("UPDATE contents SET vectors = zeroblob(16)", 'its vectors have 2 numbers and not 64'),
     ("UPDATE contents SET duration = 3", 'a clip lies outside the video of 3.0 s'),
-    ("UPDATE contents SET digest = x'00'", 'its digest is none'),
+    ("UPDATE contents SET digest = x'00'", 'content 1 is not as it has'),
     ("DELETE FROM contents", 'a content that is not there'),
     ("DELETE FROM files", 'is of no file'),
     ("UPDATE files SET content = NULL", 'has neither content nor reason'),
     ("UPDATE files SET size = 99", 'has changed'),
-    ("UPDATE files SET path = '/nowhere.mp4'", 'is no longer there')])
+    ("UPDATE files SET path = CAST('/nowhere.mp4' AS BLOB)", 'is no longer there')])
 def test_what_is_wrong_with_an_index_is_found(change, message, path):
     db = sqlite3.connect(path)
     db.execute(change)
@@ -173,15 +175,33 @@ def test_an_empty_file_is_no_index_yet(tmp_path):
     with pytest.raises(FileNotFoundError, match='there is no index'):
         IndexStore(path)
     IndexStore(path, create=True).close()
-    with closing(IndexStore(path)) as store:
-        assert store.files() == {}
     assert [file.name for file in tmp_path.iterdir()] == ['my.index']
+    assert IndexStore(path).files() == {}
 
 
 def test_an_index_is_made_whole_or_not_at_all(tmp_path):
     with full_disk(2000), pytest.raises(OSError, match=r"index '.*my\.index'"):
         IndexStore(tmp_path / 'my.index', create=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('change', [
+    "UPDATE contents SET digest = 5", "UPDATE contents SET digest = x'00'",
+    "UPDATE contents SET duration = 'long'", 'UPDATE contents SET duration = 1e308',
+    "UPDATE contents SET damage = x'00'", "UPDATE contents SET vectors = 'text'",
+    "UPDATE contents SET spans = x'00'", "UPDATE files SET path = 'text'",
+    "UPDATE files SET path = x'2f6100'", "UPDATE files SET size = 'x'",
+    'UPDATE files SET mtime = 1.5',
+    "UPDATE files SET reason = x'00'", "UPDATE settings SET value = '{'",
+    "UPDATE settings SET value = x'7b'"])
+def test_values_of_other_types_are_told_by_all(path, change):
+    with sqlite3.connect(path) as db:
+        db.execute(change)
+    store = IndexStore(path)
+    found = problems_of(store)
+    assert any('is damaged: ' in problem and '--rebuild' in problem for problem in found), found
+    with pytest.raises(ValueError, match=r"index' is damaged: .*--rebuild"):
+        (store.settings, store.files(), list(store.outlines()), list(store.contents()))
 
 
 @pytest.mark.parametrize(('change', 'name'), [

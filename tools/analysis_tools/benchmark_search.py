@@ -189,7 +189,8 @@ def made_index(path: Path, clips: int) -> None:
     centres = rng.standard_normal((1000, WIDTH), np.float32)
     spans = np.stack([np.arange(CLIPS_A_FILE) * 5.0, np.arange(CLIPS_A_FILE) * 5.0 + 10], axis=1)
     store = IndexStore(path, create=True)
-    store.set(dict(width=WIDTH))
+    store.set(dict(name='none', model={}, pipeline=[], checkpoint=None, weights='',
+                   precision='float32', window=10.0, stride=5.0, width=WIDTH))
     with store.transaction():
         for number in range(-(-clips // CLIPS_A_FILE)):
             vectors = centres[rng.integers(1000)] + 0.7 * rng.standard_normal(
