@@ -45,7 +45,7 @@ class ApproximateIndex:
             count (int): The most that are returned.
         """
         found = self._index.search(np.ascontiguousarray(query[None], np.float32), count)[1][0]
-        return np.sort(found[found >= 0])
+        return np.sort(found[(found >= 0) & (found < self._index.ntotal)])
 
 
 def build(path: str, state: str, vectors: Vectors, sentences: np.ndarray) -> dict[str, float]:

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,7 @@ _PAGE_BYTES = 1024
 # Numbers of a vector and seconds of a video, that no index of ours has.
 _MAX_WIDTH, _MAX_SECONDS = 2 ** 16, 1e8
 _DIGEST_BYTES = 32
+_PATIENCE_WITH_READERS = 200  # milliseconds
 
 
 class UnusableIndexError(ValueError):
@@ -186,6 +187,9 @@ class IndexStore:
         if self._writes:
             with self._errors():
                 self._db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+            with suppress(sqlite3.OperationalError):  # readers would make a log anew
+                self._db.execute(f'PRAGMA busy_timeout = {_PATIENCE_WITH_READERS}')
+                self._db.execute('PRAGMA journal_mode = DELETE')
         self._db.close()
 
     def copy_into(self, other: 'IndexStore') -> None:
@@ -394,6 +398,7 @@ def _create(path: str) -> None:
     """Write an empty index, or nothing."""
     partial = f'{path}.partial'
     delete_index(partial)
+    delete_index(path)  # the log of one that was deleted would be taken for that of this one
     try:
         with closing(sqlite3.connect(partial, isolation_level=None)) as db:
             db.execute(f'PRAGMA page_size = {_PAGE_BYTES}')
@@ -436,6 +441,8 @@ def writing_lock(path: str) -> Iterator[None]:
     except Timeout:
         raise ValueError(f"another run writes into the index '{path}'; wait for its end, or end "
                          'it') from None
+    except PermissionError as error:
+        raise PermissionError(f"the index '{path}' cannot be written: {error}") from None
 
 
 @contextmanager

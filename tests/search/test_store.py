@@ -2,6 +2,7 @@
 import os
 import sqlite3
 import stat
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -177,6 +178,30 @@ def test_an_empty_file_is_no_index_yet(tmp_path):
     IndexStore(path, create=True).close()
     assert [file.name for file in tmp_path.iterdir()] == ['my.index']
     assert IndexStore(path).files() == {}
+
+
+def test_what_was_written_and_read_is_one_file(path):
+    store = IndexStore(path)
+    assert len(store.files()) == 1
+    store.close()
+    names = [file.name for file in path.parent.iterdir()]
+    assert sorted(names) == ['a.mp4', 'my.index']
+    reader = IndexStore(path)
+    with closing(IndexStore(path, create=True)) as writer:
+        writer.add('/b.mp4', Stat(1, 1), content(1))
+        assert len(reader.files()) == 2
+    assert len(reader.files()) == 2
+
+
+def test_the_log_of_an_index_that_was_deleted_is_no_part_of_a_new_one(path):
+    writer = IndexStore(path, create=True)
+    writer.add('/b.mp4', Stat(1, 1), content(1))
+    path.unlink()  # as by hand, while somebody has it open
+    anew = IndexStore(path, create=True)
+    assert anew.files() == {}
+    assert anew.fault() is None
+    writer.close()
+    assert anew.fault() is None
 
 
 def test_an_index_is_made_whole_or_not_at_all(tmp_path):
