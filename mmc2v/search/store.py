@@ -127,13 +127,19 @@ class IndexStore:
 
     def _connect(self) -> sqlite3.Connection:
         address = Path(self.path).as_uri()
+        options = dict(uri=True, isolation_level=None, timeout=30)
         if self._writes:
-            return sqlite3.connect(address, uri=True, isolation_level=None, timeout=30)
+            return sqlite3.connect(address, **options)
+        folder = os.path.dirname(self.path)
+        if os.access(self.path, os.W_OK) and os.access(folder, os.W_OK):
+            # what a killed run left is put right by whoever comes next, and that is a change
+            db = sqlite3.connect(f'{address}?mode=rw', check_same_thread=False, **options)
+            db.execute('PRAGMA query_only = ON')
+            return db
         # a log of changes can only be read where its folder can be written, or when it is empty
-        is_fixed = not os.access(os.path.dirname(self.path), os.W_OK) and not os.path.exists(
-            f'{self.path}-wal')
-        return sqlite3.connect(f'{address}?mode=ro{"&immutable=1" * is_fixed}', uri=True,
-                               isolation_level=None, timeout=30, check_same_thread=False)
+        is_fixed = not os.access(folder, os.W_OK) and not os.path.exists(f'{self.path}-wal')
+        return sqlite3.connect(f'{address}?mode=ro{"&immutable=1" * is_fixed}',
+                               check_same_thread=False, **options)
 
     def _prepare(self) -> None:
         self._db.execute('PRAGMA trusted_schema = OFF')

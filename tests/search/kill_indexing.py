@@ -2,9 +2,9 @@
 
     python -m tests.search.kill_indexing [--kills 60]
 
-Beside the kills files are changed, moved and copied, as the same changes are made before the
-undisturbed run. Whenever the index is complete, the next kill begins a new one. At the end of each,
-every row and every bit of a vector has to be that of the undisturbed one, and verify finds nothing.
+A run that is killed is begun again, up to six times, and then run to its end; then every row and
+every bit of a vector has to be that of the undisturbed index, and verify finds nothing. After that
+the index is made anew, with kills as well: it has to be whole at every moment.
 """
 import argparse
 import os
@@ -13,18 +13,21 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from multiprocessing import forkserver
 from pathlib import Path
 
 from tqdm import tqdm
 
-from mmc2v.search.store import IndexStore
+from mmc2v.search.store import IndexStore, rebuilding
 from mmc2v.search.verify import problems_of
 
 from ..tiny import random_video
 from .common import open_search, rows, write_model
 
 _LIMIT = 120  # seconds after which a run hangs
+_SERVER_ENDS = 2  # seconds in which the server of processes has ended, if it does
 
 
 def _wait_for_end(pid: int, seconds: float) -> bool:
@@ -80,8 +83,9 @@ class Trials:
             self.model = search._model
             return time.monotonic() - start
 
-    def _start(self, index: str) -> int:
-        """Index in a fork; return its process id."""
+    def _start(self, index: str, anew: bool = False) -> int:
+        """Index in a fork, or make an index anew; return the process id."""
+        forkserver.ensure_running()
         pid = os.fork()
         if pid:
             return pid
@@ -90,7 +94,8 @@ class Trials:
             # the server of processes is the parent's child and not ours
             wait, server = os.waitpid, forkserver._forkserver._forkserver_pid
             os.waitpid = lambda pid, options: (0, 0) if pid == server else wait(pid, options)
-            with open_search(self.folder, index) as search:
+            with (rebuilding(str(self.folder / index)) if anew else nullcontext(index)) as name, \
+                    open_search(self.folder, os.path.basename(name)) as search:
                 search._model = self.model
                 search.add(self.folder / 'videos', workers=2)
             code = 0
@@ -102,24 +107,58 @@ class Trials:
         self.count += 1
         name, done = f'{self.count}.index', 0
         while done < kills:
-            pid = self._start(name)
-            begun = time.monotonic()
-            _wait_for_end(pid, self.rng.uniform(0, self.seconds))
-            seconds = time.monotonic() - begun
-            os.kill(pid, signal.SIGKILL)  # without effect on one that has ended
-            code = _exit_code(pid)
-            if code == 0:  # the next moments are of what a run takes at the speed of now
-                self.seconds = min(self.seconds, seconds)
+            code = self._kill_once(name)
+            if code == 0:
                 break
             done += code == -signal.SIGKILL
             if code not in (0, -signal.SIGKILL):
                 return done, [f'{name}: a run ended by {code}']
         return done, self._compare(name)
 
+    def rebuild_with_kills(self, kills: int) -> tuple[int, list[str]]:
+        """Make a whole index anew with at most so many kills: it is whole at every moment."""
+        name, done = f'{self.count}.index', 0
+        while done < kills:
+            code = self._kill_once(name, anew=True)
+            if code not in (0, -signal.SIGKILL):
+                return done, [f'{name}: a run ended by {code}']
+            done += code == -signal.SIGKILL
+            problems = self._problems(name)
+            if code == 0 or problems:
+                return done, problems
+        return done, []
+
+    def _outcome(self, act: Callable[[], int]) -> int:
+        """Return the exit code of a run that had a server of processes.
+
+        Runs share one here, and Python's ends with a client that is killed while it hands over a
+        pipe.
+        """
+        while True:
+            code = act()
+            if code in (0, -signal.SIGKILL) or not _wait_for_end(
+                    forkserver._forkserver._forkserver_pid, _SERVER_ENDS):
+                return code
+
+    def _kill_once(self, name: str, anew: bool = False) -> int:
+        """Kill a run at a random moment; return its exit code, as it may have ended before."""
+        return self._outcome(lambda: self._kill(name, anew))
+
+    def _kill(self, name: str, anew: bool) -> int:
+        pid, begun = self._start(name, anew), time.monotonic()
+        _wait_for_end(pid, self.rng.uniform(0, self.seconds))
+        seconds = time.monotonic() - begun
+        os.kill(pid, signal.SIGKILL)  # without effect on one that has ended
+        code = _exit_code(pid)
+        if code == 0:  # the next moments are of what a run takes at the speed of now
+            self.seconds = min(self.seconds, seconds)
+        return code
+
     def _compare(self, name: str) -> list[str]:
-        code = _exit_code(self._start(name))
-        if code:
-            return [f'{name}: the last run ended by {code}']
+        code = self._outcome(lambda: _exit_code(self._start(name)))
+        return [f'{name}: the last run ended by {code}'] if code else self._problems(name)
+
+    def _problems(self, name: str) -> list[str]:
         store = IndexStore(self.folder / name)
         found = rows(store)
         problems = [f'{name}: {path} differs' for path in sorted({*found, *self.reference})
@@ -132,10 +171,11 @@ def run(folder: Path, kills: int, seed: int = 0, num_videos: int = 30) -> tuple[
     trials, violations, done = Trials(folder, random.Random(seed), num_videos), [], 0
     with tqdm(total=kills, desc='kills', mininterval=1, disable=None) as progress:
         while done < kills:
-            count, found = trials.index_with_kills(min(6, kills - done))
-            done += count
-            violations += found
-            progress.update(count)
+            for trial in (trials.index_with_kills, trials.rebuild_with_kills):
+                count, found = trial(min(6, kills - done))
+                done += count
+                violations += found
+                progress.update(count)
     return trials.count, violations
 
 
