@@ -107,7 +107,7 @@ def index_videos(args: argparse.Namespace) -> None:
     from search_output import report_lines
     target = os.path.abspath(args.index)
     if args.rebuild:
-        from mmc2v.search.store import rebuilding
+        from mmc2v.search.writing import rebuilding
         with rebuilding(target) as new, open_for_rebuilding(args, new) as search:
             report = bring_up_to_date(args, search)
     else:

@@ -15,7 +15,6 @@ from types import NoneType
 from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 FORMAT = 1
 _APPLICATION = 0x6D6D3276  # 'mm2v', in the header of the file
@@ -433,67 +432,8 @@ def _identity(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-@contextmanager
-def writing_lock(path: str) -> Iterator[None]:
-    """Be the only process that writes into an index.
-
-    Raises:
-        ValueError: If there is another.
-    """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-        with FileLock(f'{path}.lock', blocking=False):
-            yield
-    except Timeout:
-        raise ValueError(f"another run writes into the index '{path}'; wait for its end, or end "
-                         'it') from None
-    except PermissionError as error:
-        raise PermissionError(f"the index '{path}' cannot be written: {error}") from None
-
-
-@contextmanager
-def writing(path: str) -> Iterator[IndexStore]:
-    """Open an index for writing, by this process alone; it is made where there is none.
-
-    Raises:
-        ValueError: If another process writes into it, or see :class:`IndexStore`.
-    """
-    with writing_lock(path), closing(IndexStore(path, create=True)) as store:
-        yield store
-
-
-@contextmanager
-def rebuilding(path: str) -> Iterator[str]:
-    """Make an index anew while the old one serves readers.
-
-    What a run that was interrupted has made is there for the next one to go on with.
-
-    Args:
-        path (str): The index, which nobody else writes into meanwhile.
-
-    Yields:
-        str: Where to make the new one; at the end of the block it takes the place of the old.
-
-    Raises:
-        ValueError: If another process writes into it.
-    """
-    new = f'{path}.rebuild'
-    with writing_lock(path):
-        if exists(path) and not _has_our_header(path):
-            raise UnusableIndexError(f"'{path}' is no index of mmc2v and stays as it is; choose "
-                                     'another name, or delete it')
-        yield new
-        try:
-            with closing(IndexStore(path, create=True)) as old:
-                IndexStore(new).copy_into(old)  # one change, which readers see as any other
-        except UnusableIndexError:
-            delete_index(path)
-            os.replace(new, path)
-        delete_index(new)
-        Path(f'{new}.lock').unlink(missing_ok=True)
-
-
-def _has_our_header(path: str) -> bool:
+def has_our_header(path: str) -> bool:
+    """Whether a file begins as an index does."""
     with open(path, 'rb') as file:
         header = file.read(100)
     return header[:15] == b'SQLite format 3' and header[68:72] == _APPLICATION.to_bytes(4, 'big')

@@ -25,9 +25,10 @@ from .indexing import Indexer, Report
 from .model import SearchModel, check_settings, describe, refuse_unregistered
 from .ranking import Moment, rank_moments
 from .scan import check_roots, inside
-from .store import IndexStore, UnusableIndexError, exists, writing
+from .store import IndexStore, UnusableIndexError, exists
 from .windows import Windows
 from .workers import VideoWorkers
+from .writing import writing
 
 # By which approximate search is tried.
 _SENTENCES = ('a person walks', 'a dog runs over grass', 'a man cooks', 'cars on a street',

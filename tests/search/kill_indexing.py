@@ -20,8 +20,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmc2v.search.store import IndexStore, rebuilding
+from mmc2v.search.store import IndexStore
 from mmc2v.search.verify import problems_of
+from mmc2v.search.writing import rebuilding
 
 from ..tiny import random_video
 from .common import open_search, rows, write_model
