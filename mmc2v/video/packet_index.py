@@ -6,8 +6,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
+from math import inf
 from operator import itemgetter
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import av
 import numpy as np
@@ -27,6 +28,8 @@ _TELLS_KEYFRAMES = _ONE_FRAME_A_PACKET | {'flv1', 'h263', 'msmpeg4v2', 'msmpeg4v
 SAYS_DURATION = {'asf', 'flv', 'matroska', 'mxf', 'nut'}
 # Demuxers that call an error what they cannot read of a file, and little else.
 SAYS_WHAT_IT_SKIPS = ('asf', 'flv', 'matroska,webm', 'nut')
+# Containers that may be joined byte by byte, and packets by which new times are told from damage.
+_TIMES_MAY_BEGIN_ANEW, _SETTLED = {'mpeg', 'mpegts'}, 8
 # Keyframes before a frame that are looked at; where none serves, decoding begins at the start.
 _MAX_STEPS_BACK = 16
 # Seconds between two frames, beyond which a time is damaged rather than the recording slow.
@@ -142,6 +145,15 @@ class VideoIndex:
         return runs
 
 
+class _Times(NamedTuple):
+    """When a packet is shown and decoded, for how long, and whether no edit list cuts it off."""
+
+    pts: Optional[int]
+    dts: Optional[int]
+    duration: int
+    is_shown: bool
+
+
 def index_packets(container: av.container.InputContainer, stream: av.VideoStream) -> VideoIndex:
     """Read all packets of a file.
 
@@ -153,7 +165,12 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
         VideoIndex: Without ``times`` where ``by_order`` is set.
     """
     index = VideoIndex(container.name.removeprefix(PROTOCOL), stream.index)
-    shown, durations, decoded = _read_packets(index, container, stream)
+    packets = _read_packets(index, container, stream)
+    if container.format.name in _TIMES_MAY_BEGIN_ANEW:
+        _cut_at_joint(index, packets, stream)
+    shown = {packet.pts: position for position, packet in enumerate(packets) if packet.is_shown}
+    durations = [(packet.pts, packet.duration) for packet in packets if packet.is_shown]
+    decoded = [packet.dts for packet in packets]
     codec = stream.codec_context.codec.canonical_name
     if container.format.name == 'mpeg' and (None in shown or len(shown) < len(durations)):
         index.decoding_times = _even_times(decoded)
@@ -175,19 +192,14 @@ def index_packets(container: av.container.InputContainer, stream: av.VideoStream
 
 
 def _read_packets(index: VideoIndex, container: av.container.InputContainer, stream: av.VideoStream,
-                  ) -> tuple[dict[Optional[int], int], list[tuple[Optional[int], int]],
-                             list[Optional[int]]]:
+                  ) -> list[_Times]:
     """Put packets, keyframes and ends into an index, up to where the file breaks off.
 
     Returns:
-        tuple[dict, list, list]: Of packets that are shown: positions by presentation time; time and
-        duration of each. Times that are missing or repeated make the former shorter. Of all
-        packets: when they are decoded.
+        list[_Times]: Of each packet.
     """
     held = 0
-    decoded: list[Optional[int]] = []
-    shown: dict[Optional[int], int] = {}
-    durations: list[tuple[Optional[int], int]] = []
+    times: list[_Times] = []
     keys: list[int] = []
     # where the header says how long all streams are, their ends count, too
     says_duration = not SAYS_DURATION.isdisjoint(container.format.name.split(','))
@@ -201,7 +213,8 @@ def _read_packets(index: VideoIndex, container: av.container.InputContainer, str
             position = len(index.packets)
             held += packet.size
             index.sizes.append(packet.size)
-            decoded.append(packet.dts)
+            times.append(_Times(packet.pts, packet.dts, packet.duration or 0,
+                                not packet.is_discard))
             if held > MAX_HELD_BYTES and index.packets and index.packets[0] is not None:
                 index.packets = [None] * position
             index.packets.append(packet if held <= MAX_HELD_BYTES else None)
@@ -209,13 +222,26 @@ def _read_packets(index: VideoIndex, container: av.container.InputContainer, str
                 keys.append(position)
                 if packet.pts is not None:
                     index.keys.append((position, packet.pts))
-            if not packet.is_discard:  # cut off by an edit list
-                shown[packet.pts] = position
-                durations.append((packet.pts, packet.duration or 0))
     except (av.FFmpegError, IndexError) as error:  # PyAV does not know streams that begin later
         index.interruption = f'after {len(index.packets)} packets: {first_line(error)}'
     index.start = keys[0] if keys else 0
-    return shown, durations, decoded
+    return times
+
+
+def _cut_at_joint(index: VideoIndex, packets: list[_Times], stream: av.VideoStream) -> None:
+    """Leave out what follows the first of several recordings that were joined byte by byte."""
+    decoded = [-inf if packet.dts is None else packet.dts for packet in packets]
+    second = float(1 / stream.time_base)
+    for number in range(2, len(decoded) - 1):
+        before = min(decoded[number - 2:number])  # of one alone the time may be damaged
+        if max(decoded[number:number + _SETTLED]) < before - second:
+            break
+    else:
+        return
+    del packets[number:], index.packets[number:], index.sizes[number:]
+    index.keys = [key for key in index.keys if key[0] < number]
+    index.interruption = ('times begin anew: it is of several recordings, of which the first is '
+                          'read')
 
 
 def _set_times(index: VideoIndex, pts: Sequence[int], last_duration: Optional[int],

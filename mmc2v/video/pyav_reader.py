@@ -261,7 +261,8 @@ class PyAVReader:
             raise VideoDecodeError(
                 self.path, f'{filled} of {number_wanted} frames are damaged: {reason}')
         self.damage = (f'{filled} of {number_wanted} frames are filled from the nearest, '
-                       f'{farthest:.2f} s away at most: {reason}')
+                       f'{farthest:.2f} s away at most: {reason}'
+                       + (f'; {self._index.damage}' if self._index.damage else ''))
 
     def _ascending(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Salvage frames that have a number, each later than the one before."""

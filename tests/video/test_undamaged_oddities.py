@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmc2v.search.frames import ClipFrames
-from mmc2v.video import BACKENDS
+from mmc2v.video import BACKENDS, VideoDecodeError
 
 from ..tiny import pipeline
 from .made_videos import images, sequential, write
@@ -103,3 +103,20 @@ def test_program_streams_name_the_times_of_some_frames(codec, tmp_path):
     for number, image in zip(wanted, reader.read(wanted)):
         assert np.array_equal(image, frames[number])
     assert reader.damage is None
+
+
+@pytest.mark.parametrize(('name', 'codec'), [('a.ts', 'libx264'), ('a.mpg', 'mpeg2video')])
+def test_of_recordings_that_were_joined_the_first_is_read(name, codec, tmp_path):
+    """As by a recorder, or by cat: what follows has the times of what comes first."""
+    first = write(tmp_path / name, codec, num_frames=100)
+    frames, _ = sequential(first)
+    second = write(tmp_path / f'b{name}', codec, num_frames=50, height=64)
+    with open(first, 'ab') as file, open(second, 'rb') as more:
+        file.write(more.read())
+    with pytest.raises(VideoDecodeError, match='times begin anew: it is of several recordings'):
+        BACKENDS['pyav'](first)
+    reader = BACKENDS['pyav'](first, 0.9)
+    assert reader.duration == pytest.approx(4, abs=0.1)
+    for number, image in zip((0, 50, 90), reader.read([0, 50, 90])):
+        assert np.array_equal(image, frames[number])  # the last packet met the second recording
+    assert 'times begin anew' in reader.damage
