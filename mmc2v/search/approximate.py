@@ -5,6 +5,7 @@ N clips, D width of vectors, Q queries.
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -157,9 +158,4 @@ def stamp(index: str) -> Optional[tuple[int, int]]:
         found = os.stat(path_of(index))
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
-
-
-def exists(index: str) -> bool:
-    """Whether an index has such a file."""
-    return os.path.isfile(path_of(index))
+    return (found.st_ino, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None

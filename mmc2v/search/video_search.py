@@ -18,11 +18,12 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from . import approximate
-from .clips import IndexedClips, StoredVectors
+from .clips import IndexedClips
 from .encoder import ClipEncoder
 from .frames import ClipFrames, Clips, Part, digest_of
 from .indexing import Indexer, Report
 from .model import SearchModel, check_settings, describe, refuse_unregistered
+from .nearest import Vectors
 from .ranking import Moment, rank_moments
 from .scan import check_roots, inside
 from .store import IndexStore, UnusableIndexError, exists
@@ -354,15 +355,15 @@ class VideoSearch:
             self._loaded = None  # two may not fit into memory
             self._approximate = self._read_approximate()
             in_memory = in_memory or self._approximate is None
-            self._loaded = (version, IndexedClips.read(self.store, in_memory))
-        elif in_memory and isinstance(self._loaded[1].vectors, StoredVectors):
-            self._loaded = (version, IndexedClips.read(self.store, in_memory))
+        elif not in_memory or isinstance(self._loaded[1].vectors, Vectors):
+            return self._loaded[1]
+        self._loaded = version, IndexedClips.read(self.store, in_memory)
         return self._loaded[1]
 
     def _read_approximate(self) -> Optional[approximate.ApproximateIndex]:
         """Read the file for approximate search; without it, or where it does not fit, None."""
         self.note = None
-        if not approximate.exists(self.index):
+        if approximate.stamp(self.index) is None:
             return None
         try:
             return approximate.read(approximate.path_of(self.index), self.store.state,

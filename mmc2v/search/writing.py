@@ -63,11 +63,19 @@ def rebuilding(path: str) -> Iterator[str]:
             raise UnusableIndexError(f"'{path}' is no index of mmc2v and stays as it is; choose "
                                      'another name, or delete it')
         yield new
-        try:
-            with closing(IndexStore(path, create=True)) as old:
-                IndexStore(new).copy_into(old)  # one change, which readers see as any other
-        except UnusableIndexError:
-            delete_index(path)
-            os.replace(new, path)
+        _take_place(new, path)
         delete_index(new)
         Path(f'{new}.lock').unlink(missing_ok=True)
+
+
+def _take_place(new: str, path: str) -> None:
+    """Put what is in a new index into the place of the old one."""
+    with closing(IndexStore(new)) as made:
+        try:
+            with closing(IndexStore(path, create=True)) as old:
+                made.copy_into(old)  # one change, which readers see as any other
+            return
+        except UnusableIndexError:  # the old one is damaged, or of another format
+            pass
+    delete_index(path)
+    os.replace(new, path)

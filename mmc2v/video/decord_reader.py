@@ -5,7 +5,7 @@ from typing import Optional
 import av
 import numpy as np
 
-from .opening import address_of, open_video
+from .opening import address_of, delay_of, open_video
 from .packet_decoder import check_size, display_matrix
 from .reader import MAX_PIXELS, VideoDecodeError, first_line
 
@@ -37,8 +37,7 @@ class DecordReader:
             with container:
                 declared = stream.codec_context
                 check_size(declared.width, declared.height, max_pixels)
-                self.delay = max(0.0, float((stream.start_time or 0) * stream.time_base)
-                                 - (container.start_time or 0) / av.time_base)
+                self.delay = delay_of(container, float((stream.start_time or 0) * stream.time_base))
                 self._mirrored_axis = _mirrored_axis(container, stream)
             self._reader = decord.VideoReader(address_of(path), num_threads=1)
             shown = self._reader.get_frame_timestamp(range(len(self._reader)))

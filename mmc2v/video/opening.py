@@ -9,6 +9,8 @@ FORMATS = ('asf', 'avi', 'dv', 'flv', 'gif', 'h264', 'hevc', 'ivf', 'live_flv', 
             'mjpeg', 'mov', 'mp4', 'mpeg', 'mpegts', 'mpegvideo', 'mxf', 'nut', 'obu', 'ogg', 'rm',
             'vc1', 'webm', 'wtv', 'yuv4mpegpipe')
 PROTOCOL = 'file:'
+# Seconds between two frames, beyond which a time is damaged rather than the recording slow.
+MAX_GAP = 24 * 3600
 
 
 def open_container(path: str) -> av.container.InputContainer:
@@ -62,3 +64,16 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.VideoStream]:
     container.close()
     raise ValueError('there is no decoder for its codec' if streams else
                      'there is no video stream in it')
+
+
+def delay_of(container: av.container.InputContainer, first: float) -> float:
+    """Return the seconds from where a file begins, as players count, to its first frame.
+
+    The sound may come first. Where edit lists cut, the first time is that of what is shown.
+
+    Args:
+        container (av.container.InputContainer): The file.
+        first (float): Time of the frame in seconds, by the container.
+    """
+    delay = first - (container.start_time or 0) / av.time_base
+    return delay if 0 < delay <= MAX_GAP else 0.0

@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional
 import av
 import numpy as np
 
-from .opening import PROTOCOL, open_container
+from .opening import MAX_GAP, PROTOCOL, delay_of, open_container
 from .reader import first_line
 
 # Codecs whose frames are known by the time of their packet, one for one.
@@ -32,8 +32,6 @@ SAYS_WHAT_IT_SKIPS = ('asf', 'flv', 'matroska,webm', 'nut')
 _TIMES_MAY_BEGIN_ANEW, _SETTLED = {'mpeg', 'mpegts'}, 8
 # Keyframes before a frame that are looked at; where none serves, decoding begins at the start.
 _MAX_STEPS_BACK = 16
-# Seconds between two frames, beyond which a time is damaged rather than the recording slow.
-_MAX_GAP = 24 * 3600
 # Compressed bytes that a reader keeps; of larger files it reads what it needs a second time.
 MAX_HELD_BYTES = 256 * 2 ** 20
 
@@ -233,8 +231,8 @@ def _cut_at_joint(index: VideoIndex, packets: list[_Times], stream: av.VideoStre
     decoded = [-inf if packet.dts is None else packet.dts for packet in packets]
     second = float(1 / stream.time_base)
     for number in range(2, len(decoded) - 1):
-        before = min(decoded[number - 2:number])  # of one alone the time may be damaged
-        if max(decoded[number:number + _SETTLED]) < before - second:
+        before = min(decoded[number - 2], decoded[number - 1])  # one of them may be damaged
+        if decoded[number] < before - second > max(decoded[number:number + _SETTLED]):
             break
     else:
         return
@@ -249,11 +247,9 @@ def _set_times(index: VideoIndex, pts: Sequence[int], last_duration: Optional[in
     seconds = np.asarray(pts, dtype=np.float64) * float(stream.time_base)
     index.times = seconds - seconds[0]
     gaps = np.diff(seconds)
-    if (gap := gaps.max(initial=0)) > _MAX_GAP or not np.isfinite(seconds).all():
+    if (gap := gaps.max(initial=0)) > MAX_GAP or not np.isfinite(seconds).all():
         raise ValueError(f'its times are damaged: two frames are {gap:.0f} s apart')
-    # the sound may come first; edit lists have made it 0 where they cut
-    delay = float(seconds[0]) - (stream.container.start_time or 0) / av.time_base
-    index.delay = delay if 0 < delay <= _MAX_GAP else 0.0
+    index.delay = delay_of(stream.container, float(seconds[0]))
     last = float((last_duration or 0) * stream.time_base)
     if last <= 0:  # not all files say how long the last frame is shown
         last = float(np.median(gaps)) if len(gaps) else float(1 / (stream.average_rate or 25))

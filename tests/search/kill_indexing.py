@@ -25,6 +25,7 @@ from mmc2v.search.verify import problems_of
 from mmc2v.search.writing import rebuilding
 
 from ..tiny import random_video
+from ..tools.disturbed_runs import has_ended, wait_until
 from .common import open_search, rows, write_model
 
 _LIMIT = 120  # seconds after which a run hangs
@@ -32,13 +33,8 @@ _SERVER_ENDS = 2  # seconds in which the server of processes has ended, if it do
 
 
 def _wait_for_end(pid: int, seconds: float) -> bool:
-    """Wait for a process at most so long; return whether it has ended. It stays a zombie."""
-    end = time.monotonic() + seconds
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.002)
-    return True
+    """Wait for a process at most so long; return whether it has ended."""
+    return wait_until(lambda: has_ended(pid), seconds)
 
 
 def _exit_code(pid: int) -> int:

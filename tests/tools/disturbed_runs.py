@@ -31,6 +31,11 @@ def wait_until(condition: Callable[[], object], seconds: float = _LIMIT) -> bool
     return True
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a child has; it stays a process until somebody asks for its exit code."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def outcome(work_dir: Path, epochs: int) -> dict:
     """What has to be the same: weights, optimizer, figures, and the files that are kept."""
     checkpoint = torch.load(work_dir / f'epoch_{epochs}.pth')
@@ -105,7 +110,7 @@ class ForkedRun:
 
     def has_ended(self) -> bool:
         """Whether it has; it stays a process until :meth:`end`."""
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return has_ended(self.pid)
 
     def children(self) -> list[int]:
         """Return its processes: workers of loaders."""
