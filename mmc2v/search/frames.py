@@ -137,6 +137,27 @@ class ClipFrames:
         finally:
             reader.close()
 
+    def whole(self, path: str) -> np.ndarray:
+        """Read a whole video as the model is tested, and none of its windows.
+
+        Args:
+            path (str): The file.
+
+        Returns:
+            np.ndarray: (T, H, W, 3) uint8, as the model takes them; fewer of a short video.
+
+        Raises:
+            VideoDecodeError: If it cannot be decoded.
+            ValueError: If it cannot be sampled.
+        """
+        reader: VideoReader = self._open(dict(filename=path))['video_reader']
+        try:
+            numbers = self.clips_of(reader.times, reader.duration).frames[-1].tolist()
+            images = {number: self._prepared(image) for number, image in reader.decode(numbers)}
+            return np.stack([images[number] for number in numbers])
+        finally:
+            reader.close()
+
     def _parts(self, reader: VideoReader, numbers: list[int]) -> Iterator[Part]:
         """Yield frames as they come; from one on that comes a second time, when all are there."""
         given: set[int] = set()

@@ -81,7 +81,11 @@ class SearchModel:
 
     def encode_text(self, sentence: str) -> np.ndarray:
         """Return the (D,) float32 unit vector of a sentence."""
-        return encode_texts(self.model, [sentence], pipeline=self.pipeline)[0].float().numpy()
+        return self.encode_texts([sentence])[0]
+
+    def encode_texts(self, sentences: Sequence[str]) -> np.ndarray:
+        """Return (N, D) float32 unit vectors of sentences, which go through the tower together."""
+        return encode_texts(self.model, sentences, pipeline=self.pipeline).float().numpy()
 
 
 def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,

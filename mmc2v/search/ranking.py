@@ -84,6 +84,47 @@ def rank_moments(scores: np.ndarray, videos: np.ndarray, spans: np.ndarray, top:
     return [Found(video, moments_of(video)) for video in chosen]
 
 
+def rank_clips(scores: np.ndarray, videos: np.ndarray, spans: np.ndarray, top: int,
+               per_video: Optional[int] = None, sample: Optional[np.ndarray] = None,
+               ) -> list[tuple[int, Moment]]:
+    """Choose the best moments of all videos together, as a list of single moments shows them.
+
+    Of clips of a video that overlap, the best one stands.
+
+    Args:
+        scores (np.ndarray): (N,) of clips.
+        videos (np.ndarray): (N,) number of each clip's video, ascending.
+        spans (np.ndarray): (N, 2) start and end in seconds.
+        top (int): Moments at most.
+        per_video (int, optional): Moments of a video at most. Defaults to no limit.
+        sample (np.ndarray, optional): See :func:`rank_moments`.
+
+    Returns:
+        list[tuple[int, Moment]]: Number of the clip and its moment, the best first.
+    """
+    if len(scores) == 0:
+        return []
+    sample = scores if sample is None else sample
+    mean, deviation = float(sample.mean()), float(sample.std())
+    taken: dict[int, list[tuple[float, float]]] = {}
+    unfinished = len(np.unique(videos))
+    found: list[tuple[int, Moment]] = []
+    for clip in _descending(scores):
+        start, end = spans[clip].tolist()
+        others = taken.setdefault(int(videos[clip]), [])
+        if len(others) == per_video or not all(
+                end <= other[0] or other[1] <= start for other in others):
+            continue
+        others.append((start, end))
+        score = float(scores[clip])
+        stands_out = (score - mean) / deviation if deviation > 0 else 0.0
+        found.append((clip, Moment(start, end, score, stands_out)))
+        unfinished -= len(others) == per_video
+        if len(found) == top or not unfinished:
+            break
+    return found
+
+
 def _descending(scores: np.ndarray, first: int = 2048) -> Iterator[int]:
     """Yield clips from the best on; few are looked at, so the rest is sorted only if it is."""
     if len(scores) > first:

@@ -31,6 +31,7 @@ _PAGE_BYTES = 1024
 # Numbers of a vector and seconds of a video, that no index of ours has.
 _MAX_WIDTH, _MAX_SECONDS = 2 ** 16, 1e8
 _DIGEST_BYTES = 32
+_ROOTS = 'roots'  # among the settings
 _PATIENCE_WITH_READERS = 200  # milliseconds
 
 
@@ -219,6 +220,11 @@ class IndexStore:
     @property
     def settings(self) -> dict[str, Any]:
         """What the index was made by; empty where it is new."""
+        settings = self._all_settings()
+        settings.pop(_ROOTS, None)  # they make no vector another
+        return settings
+
+    def _all_settings(self) -> dict[str, Any]:
         settings = {}
         with self._errors():
             for key, value in self._db.execute('SELECT key, value FROM settings'):
@@ -234,18 +240,54 @@ class IndexStore:
             self._db.executemany('REPLACE INTO settings VALUES (?, ?)',
                                  [(key, json.dumps(value)) for key, value in settings.items()])
 
+    @property
+    def roots(self) -> list[str]:
+        """Absolute paths of the folders and files that were asked for."""
+        roots = self._all_settings().get(_ROOTS, [])
+        if not isinstance(roots, list) or not all(
+                isinstance(root, str) and os.path.isabs(root) for root in roots):
+            raise self.damaged(f'the setting {_ROOTS!r} is no list of absolute paths')
+        return roots
+
+    @roots.setter
+    def roots(self, roots: Sequence[str]) -> None:
+        if sorted(set(roots)) != self.roots:
+            self.set({_ROOTS: sorted(set(roots))})
+
+    def find(self, prefix: bytes) -> Optional[Outline]:
+        """Return the content whose digest begins with some bytes; None where there is none.
+
+        Args:
+            prefix (bytes): At most as long as a digest.
+        """
+        with self._errors():
+            row = self._db.execute(
+                'SELECT id, digest, duration, damage, spans FROM contents WHERE digest >= ? '
+                'ORDER BY digest LIMIT 1', [prefix]).fetchone()
+        found = None if row is None else self._outline(*row)
+        return found if found is not None and found.digest.startswith(prefix) else None
+
+    def files_of(self, content: int) -> dict[str, FileRecord]:
+        """Return the files that have a content, by path, in the order of names."""
+        with self._errors():
+            return dict(map(self._file, self._db.execute(
+                'SELECT path, size, mtime, content, reason FROM files WHERE content = ? '
+                'ORDER BY path', [content])))
+
     def files(self) -> dict[str, FileRecord]:
         """Return what is known of each file, by path."""
-        found = {}
         with self._errors():
-            for path, size, mtime, content, reason in self._db.execute(
-                    'SELECT path, size, mtime, content, reason FROM files'):
-                if not (type(path) is bytes and b'\0' not in path and type(size) is int
-                        and type(mtime) is int and type(content) in (int, NoneType)
-                        and type(reason) in (str, NoneType)):
-                    raise self.damaged(f'the file {path!r} is not as it has to be')
-                found[os.fsdecode(path)] = FileRecord(Stat(size, mtime), content, reason)
-        return found
+            return dict(map(self._file, self._db.execute(
+                'SELECT path, size, mtime, content, reason FROM files')))
+
+    def _file(self, row: tuple) -> tuple[str, FileRecord]:
+        """Return path and record of a row, which another program may have written."""
+        path, size, mtime, content, reason = row
+        if not (type(path) is bytes and b'\0' not in path and type(size) is int
+                and type(mtime) is int and type(content) in (int, NoneType)
+                and type(reason) in (str, NoneType)):
+            raise self.damaged(f'the file {path!r} is not as it has to be')
+        return os.fsdecode(path), FileRecord(Stat(size, mtime), content, reason)
 
     def content_of(self, digest: bytes) -> Optional[int]:
         """Return the number of a content, or None where it is not in the index."""

@@ -9,8 +9,8 @@ Example:
 """
 import os
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -24,6 +24,7 @@ from .frames import ClipFrames, Clips, Part, digest_of
 from .indexing import Indexer, Report
 from .model import SearchModel, check_settings, describe, refuse_unregistered
 from .nearest import Vectors
+from .progress_file import SharedProgress
 from .ranking import Moment, rank_moments
 from .scan import check_roots, inside
 from .store import IndexStore, UnusableIndexError, exists
@@ -192,7 +193,7 @@ class VideoSearch:
         if workers < 1:
             raise ValueError(f'workers must be at least 1, got {workers}')
         check_roots(places)
-        with writing(self.index) as store:
+        with writing(self.index) as store, SharedProgress(self.index, watch) as progress:
             settings = self.settings
             source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
             with VideoWorkers(workers, settings['pipeline'],
@@ -201,7 +202,9 @@ class VideoSearch:
                 if not self._known:
                     store.set(dict(settings, weights=model.weights, width=model.width))
                     self._known = store.settings
-                return Indexer(store, model.model, source.num_frames, processes, watch).run(places)
+                store.roots = [*store.roots, *places]
+                return Indexer(store, model.model, source.num_frames, processes,
+                               progress).run(places)
 
     def remove(self, *roots: Union[str, Path]) -> int:
         """Forget files, or what was in folders; the files themselves stay where they are.
@@ -217,6 +220,8 @@ class VideoSearch:
         with writing(self.index) as store:
             paths = inside(places, store.files())
             store.remove(paths)
+            gone = inside(places, store.roots)
+            store.roots = [root for root in store.roots if root not in gone]
         return len(paths)
 
     def search(self, query: Union[str, Path], top: int = 10, per_video: int = 3) -> list[VideoHit]:
@@ -240,13 +245,32 @@ class VideoSearch:
         if min(top, per_video) < 1:
             raise ValueError(f'top and per_video must be at least 1, got {top} and {per_video}')
         itself = digest_of(str(query)) if isinstance(query, Path) else None
+        with self.reading(lambda: self._encode(query)) as (vector, clips, candidates):
+            return self._nearest(vector, clips, candidates, itself, top, per_video)
+
+    @contextmanager
+    def reading(self, encode: Callable[[], Any]) -> Iterator[
+            tuple[Any, IndexedClips, Optional[approximate.ApproximateIndex]]]:
+        """Encode queries by the model of the index, and read the index as it is then.
+
+        Args:
+            encode (Callable): Returns vectors by :attr:`model`; called again if the index is made
+                anew by another model meanwhile.
+
+        Yields:
+            tuple: What encode returned, all clips, and what finds candidates where search is
+            approximate.
+        """
         with self._mutex:
-            while True:
+            is_same = False
+            while not is_same:
                 self._take_over()
-                vector = self._encode(query)
+                vectors = encode()
                 with self.store.reading():
-                    if self.store.settings == self._known:  # and not made anew meanwhile
-                        return self._nearest(vector, itself, top, per_video)
+                    is_same = self.store.settings == self._known  # and not made anew meanwhile
+                    if is_same:
+                        clips = self._clips(in_memory=False)
+                        yield vectors, clips, self._approximate
 
     def _take_over(self) -> None:
         """Go on with what others have made of the index, be it by another model."""
@@ -271,26 +295,28 @@ class VideoSearch:
             raise ValueError('the sentence to search for is empty')
         return self.model.encode_text(query)
 
-    def _nearest(self, vector: np.ndarray, itself: Optional[bytes], top: int,
-                 per_video: int) -> list[VideoHit]:
+    def _nearest(self, vector: np.ndarray, clips: IndexedClips,
+                 candidates: Optional[approximate.ApproximateIndex], itself: Optional[bytes],
+                 top: int, per_video: int) -> list[VideoHit]:
         """Return the best moments for a vector; see :meth:`search`.
 
         Args:
             vector (np.ndarray): (D,) float32.
+            clips (IndexedClips): Of the index.
+            candidates (ApproximateIndex, optional): Where search is approximate.
             itself (bytes, optional): Digest of the video that is the query.
             top (int): Videos at most.
             per_video (int): Moments of each at most.
         """
-        clips = self._clips(in_memory=False)
         # a sentence asks for a moment; what a video is like may be another as a whole
         out = clips.whole if itself is None else np.isin(
             clips.videos, [number for number, video in clips.contents.items()
                            if video.digest == itself])
-        if self._approximate is None:
+        if candidates is None:
             rows, scores = np.flatnonzero(~out), clips.vectors.scores(vector)[~out]
             sample = scores
         else:
-            rows = self._approximate.candidates(vector)
+            rows = candidates.candidates(vector)
             rows = rows[~out[rows]]
             scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
         if not (np.isfinite(scores).all() and np.isfinite(sample).all()):

@@ -15,8 +15,8 @@ from mmc2v.video.reader import first_line
 
 from .frames import ClipFrames, Damage, digest_of
 
-_CONTEXT = multiprocessing.get_context('forkserver')
-_CONTEXT.set_forkserver_preload(['mmc2v', 'mmaction.datasets', __name__])
+CONTEXT = multiprocessing.get_context('forkserver')
+CONTEXT.set_forkserver_preload(['mmc2v', 'mmaction.datasets', __name__])
 # Seconds without a sign after which a worker hangs, and bytes a second of the file that it may take
 # longer for: its packets are read before the first frame comes, some formats are decoded.
 _PATIENCE, _SLOWEST = 60.0, 2e6
@@ -50,7 +50,7 @@ class _Job(NamedTuple):
 
 
 @contextlib.contextmanager
-def _main_module_hidden() -> Iterator[None]:
+def main_module_hidden() -> Iterator[None]:
     """Start processes without the user's script, which each would run again from its top."""
     main = sys.modules['__main__']
     hidden = {name: vars(main).pop(name) for name in ('__file__', '__spec__') if name in vars(main)}
@@ -65,9 +65,9 @@ class _Worker:
     """One process and the pipe to it."""
 
     def __init__(self, settings: tuple) -> None:
-        self.pipe, theirs = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_serve, args=(theirs, *settings), daemon=True)
-        with _main_module_hidden():
+        self.pipe, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=_serve, args=(theirs, *settings), daemon=True)
+        with main_module_hidden():
             self.process.start()
         theirs.close()
         self.job: Optional[_Job] = None
@@ -194,7 +194,7 @@ def _serve(pipe: Connection, pipeline: list[dict], length: float, stride: float)
     import torch
     torch.set_num_threads(1)
     source = ClipFrames(pipeline, length, stride)
-    _limit_memory()
+    limit_memory()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send('ready')
         while True:
@@ -214,7 +214,7 @@ def _serve(pipe: Connection, pipeline: list[dict], length: float, stride: float)
                 pipe.send(Failed(first_line(error)))
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
     """Let a file take no more memory than it may; it fails then, or this process does."""
     with contextlib.suppress(OSError, ValueError):  # where the system cannot
         with open('/proc/self/statm') as file:

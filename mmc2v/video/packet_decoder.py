@@ -62,7 +62,7 @@ def display_matrix(frame: av.VideoFrame) -> Optional[tuple[float, float, float, 
     return a, b, c, d
 
 
-def _displayed(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.ndarray:
+def displayed(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.ndarray:
     """Turn and mirror an image (H, W, 3) by its display matrix."""
     a, b, c, d = matrix
     if abs(a) < abs(b):
@@ -183,7 +183,7 @@ class PacketDecoder:
         """Return (H, W, 3) uint8 RGB, upright."""
         image = self._reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
         matrix = display_matrix(frame)
-        return image if matrix is None else _displayed(image, matrix)
+        return image if matrix is None else displayed(image, matrix)
 
     def complaints(self) -> AbstractContextManager[list[str]]:
         """See :func:`complaints_of`: what the decoder says."""
