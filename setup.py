@@ -75,6 +75,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['mmc2v', 'mmc2v.*']),
+    package_data={'mmc2v.search.web': ['page/*', 'openapi.json']},
     cmdclass={'build_py': build_py_with_mim},
     # Neither torch's exact release nor anything that asks for one: mmcv, MMEngine and open_clip are
     # extras, because each would replace what a user has. `import mmc2v` names what is missing.
@@ -84,8 +85,9 @@ setup(
         'clip': requirements('clip'),
         'transformers': requirements('transformers'),
         'ann': requirements('ann'),
+        'web': requirements('web'),
         'tests': requirements('tests') + requirements('lite') + requirements('clip')
-        + requirements('ann'),
+        + requirements('ann') + requirements('web'),
     },
     classifiers=[
         'Programming Language :: Python :: 3',

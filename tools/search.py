@@ -3,6 +3,7 @@
     python tools/search.py index ~/Videos --index my.index
     python tools/search.py query --index my.index "a dog jumps into the water"
     python tools/search.py query --index my.index --video clip.mp4
+    python tools/search.py serve --index my.index
     python tools/search.py info --index my.index
     python tools/search.py verify --index my.index
     python tools/search.py remove ~/Videos/old --index my.index
@@ -28,6 +29,7 @@ from command_line import (
     non_negative_float,
     positive_int,
     run,
+    whole_number,
 )
 
 # Waiting threads of the model that spin would take the time of the processes that decode.
@@ -67,6 +69,7 @@ def parse_args() -> argparse.Namespace:
     query.add_argument('--json', action='store_true', help='print one JSON document')
     query.add_argument('--show', type=Path, metavar='PICTURE',
                        help='draw frames of the moments into a picture')
+    _add_serve(commands)
     remove = commands.add_parser('remove', description='Forget files; they stay where they are.',
                                  help='forget files')
     remove.add_argument('roots', nargs='+', help='folders or files')
@@ -76,12 +79,26 @@ def parse_args() -> argparse.Namespace:
                         help='look at every row and file of an index')
     for name, command in commands.choices.items():
         command.add_argument('--index', type=Path, required=True, help='file of the index')
-        if name in ('index', 'query'):
+        if name in ('index', 'query', 'serve'):
             _add_model(command)
     args = parser.parse_args()
     if args.command == 'query' and (args.sentence is None) == (args.video is None):
         query.error('give a sentence or --video, one of them')
     return args
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser('serve', help='search in a browser', description='Search in a '
+                                "browser; needs pip install 'mmc2v[web]'.")
+    serve.add_argument('--host', default='127.0.0.1', type=non_blank,
+                       help='address to listen on; default 127.0.0.1, which this machine alone '
+                       'reaches')
+    serve.add_argument('--port', default=8080, type=whole_number(1, 65535), help='default 8080')
+    serve.add_argument('--token', nargs='?', const='', help='ask clients for a secret, which the '
+                       'printed link has: yours, or one that is made up; needed with other hosts. '
+                       'The environment variable MMC2V_TOKEN does the same unseen by ps')
+    serve.add_argument('--name', nargs='+', default=[], metavar='NAME',
+                       help='further names under which browsers reach the server')
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
@@ -170,13 +187,26 @@ def query_index(args: argparse.Namespace) -> None:
             print(f'picture: {args.show}')
 
 
+def serve_index(args: argparse.Namespace) -> None:
+    """Search in a browser until interrupted."""
+    import secrets
+
+    from mmc2v.search.web import Access, host_names, serve
+    token = os.environ.get('MMC2V_TOKEN') if args.token is None else args.token
+    if token == '':
+        token = secrets.token_urlsafe(24)
+    access = Access(args.host, args.port, token, tuple(host_names(args.name)))
+    search = open_search(args, args.index)
+    search.store  # noqa: B018  said now where there is none
+    serve(search, access)
+
+
 def main() -> None:
     """Do what the command line says."""
     args = parse_args()
-    if args.command == 'index':
-        return index_videos(args)
-    if args.command == 'query':
-        return query_index(args)
+    commands = dict(index=index_videos, query=query_index, serve=serve_index)
+    if args.command in commands:
+        return commands[args.command](args)
     from search_output import info_lines
 
     from mmc2v.search import VideoSearch
