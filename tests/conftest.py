@@ -13,3 +13,13 @@ def _folders_end_with_their_module(request, tmp_path_factory):
     if request.session.testsfailed == failures:  # else someone wants to look
         for folder in set(root.iterdir()) - before:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say once what was not tested for want of a browser."""
+    without = [report for report in terminalreporter.stats.get('skipped', ())
+               if 'search/web/test_browser.py' in report.nodeid]
+    if without:
+        terminalreporter.write_line(
+            f'NO BROWSER: the page of search was not tried ({len(without)} tests of '
+            'tests/search/web/test_browser.py); apt-get install chromium, pip install playwright')

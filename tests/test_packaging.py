@@ -15,7 +15,7 @@ import pytest
 
 from .tiny import ROOT
 
-NAMES = ('runtime', 'lite', 'clip', 'transformers')
+NAMES = ('runtime', 'lite', 'clip', 'transformers', 'web')
 
 
 def lines(name):
@@ -47,7 +47,7 @@ def test_every_dependency_says_what_it_is_for(name):
 def test_constraints_pin_everything_and_one_opencv():
     pins = [line.split(';')[0].strip().split('==') for line in lines('constraints')]
     pinned = {name.lower().replace('-', '_'): version for name, version in pins}
-    wanted = lines('runtime') + lines('lite') + lines('clip') + lines('tests')
+    wanted = [line for name in ('runtime', 'lite', 'clip', 'web', 'tests') for line in lines(name)]
     assert names(wanted) <= set(pinned)
     assert pinned['opencv_python'] == pinned['opencv_contrib_python']
 
@@ -153,6 +153,15 @@ def test_stand_ins_would_show_a_torch_that_is_replaced(index, tmp_path):
     packages = next((tmp_path / 'lib').glob('python*/site-packages'))
     assert [d.version for d in importlib.metadata.distributions(
         name='torch', path=[str(packages)])] == ['2.15.0']
+
+
+def test_the_page_of_search_comes_along(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if name.startswith('mmc2v/search/web/')}
+    wanted = {str(path.relative_to(ROOT)) for path in (ROOT / 'mmc2v' / 'search' / 'web').rglob('*')
+              if path.is_file() and '__pycache__' not in path.parts}
+    assert 'mmc2v/search/web/page/index.html' in wanted
+    assert found == wanted
 
 
 def test_configs_and_tools_are_found_outside_the_repository(wheel, tmp_path):

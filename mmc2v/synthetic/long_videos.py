@@ -41,6 +41,7 @@ class LongVideos:
         pairs_per_video (int): Pairs of a video. Defaults to 6, so 12 events.
         most_idle (float): Seconds between two events, at most; at least a fifth of it.
         seed (int): Of all random choices.
+        size (int): Side of the square frames in pixels, even and at least 16.
 
     Raises:
         ValueError: If one of them is out of its range.
@@ -50,6 +51,7 @@ class LongVideos:
     pairs_per_video: int = 6
     most_idle: float = 3.0
     seed: int = 0
+    size: int = 64
 
     fps = 5
     version = 1
@@ -63,7 +65,7 @@ class LongVideos:
         """Draw them; the last one may be shorter."""
         pairs: dict[str, list[SyntheticVideo]] = {}
         spec: MovingEvents = MovingShapes(num_train=1, num_test_pairs=self.num_pairs,
-                                          seed=self.seed)
+                                          seed=self.seed, size=self.size)
         for video in spec.videos('test'):
             pairs.setdefault(video.group, []).append(video)
         ordered = list(pairs.values())

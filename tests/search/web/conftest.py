@@ -1,0 +1,19 @@
+"""One library and one server of it for all tests that change neither."""
+import pytest
+
+from .common import index, serving, write_library
+
+
+@pytest.fixture(scope='package')
+def library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('library')
+    write_library(folder)
+    report = index(folder)
+    assert report.counts['indexed'] == 5, report
+    return folder
+
+
+@pytest.fixture(scope='package')
+def server(library):
+    with serving(library) as server:
+        yield server
