@@ -25,7 +25,7 @@ from .errors import RefusedError, busy, unusable
 from .files import opened
 from .guard import Access, Guard
 from .limits import Limits
-from .names import FolderNames, shown
+from ..names import FolderNames, shown
 from .parameters import none_but, read_query, upload_name
 from .processes import JobError, MediaProcesses
 from .queries import SharedSearch

@@ -24,7 +24,7 @@ from ..ranking import Moment, rank_clips
 from ..video_search import VideoSearch
 from .catalogue import CatalogueClip, clip_id, video_id
 from .errors import RefusedError, busy, unusable
-from .names import FolderNames, shown
+from ..names import FolderNames, shown
 
 # Sentences that go through the text tower together, vectors that are kept, filters likewise.
 _BATCH, _KEPT_VECTORS, _KEPT_UPLOADS, _KEPT_FILTERS = 64, 1024, 64, 8
