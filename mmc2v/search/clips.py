@@ -1,18 +1,24 @@
-"""All clips of an index, as search needs them.
+"""All clips of an index, as search needs them, and their scores.
 
 N clips, D width of their vectors.
 """
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Union
+from typing import NamedTuple, Optional
 
 import numpy as np
 
+from .approximate import ApproximateIndex
+from .names import FolderNames
 from .nearest import Vectors
 from .store import IndexStore
 
 # Clips by which the spread of scores is estimated where not all are scored.
 _SAMPLE = 2048
+# Clips that pass a filter up to which all are scored although search is approximate.
+_FEW = 20_000
+_KEPT_FILTERS = 8
 
 
 class IndexedVideo(NamedTuple):
@@ -49,51 +55,169 @@ class StoredVectors:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which clips answer a question.
+
+    Attributes:
+        whole (bool): Whole videos do, too, beside their own clips.
+        without (bytes, optional): Digest of a video that does not, or
+        span (tuple[float, float]): not where its clips overlap these seconds.
+        folder (str): Name of a folder in which a file of the video has to lie; '' for any. See
+            :class:`~mmc2v.search.names.FolderNames`.
+        min_length (float): Seconds of the video at least.
+        max_length (float): Seconds of the video at most.
+    """
+
+    whole: bool = False
+    without: Optional[bytes] = None
+    span: tuple[float, float] = (-np.inf, np.inf)
+    folder: str = ''
+    min_length: float = 0.0
+    max_length: float = np.inf
+
+    def has(self, video: IndexedVideo, names: FolderNames) -> bool:
+        """Whether clips of a video are wanted, as far as folder and length go."""
+        return self.min_length <= video.duration <= self.max_length and (
+            not self.folder or any(f'{names.of(path)}/'.startswith(f'{self.folder}/')
+                                   for path in video.paths))
+
+
+class Scored(NamedTuple):
+    """Clips that answer a question, or those of them that are likely among the best.
+
+    Attributes:
+        scores (np.ndarray): (n,) float32.
+        videos (np.ndarray): (n,) number of the video that each is of, ascending.
+        numbers (np.ndarray): (n,) which of the clips of its video.
+        spans (np.ndarray): (n, 2) start and end in seconds.
+        contents (Mapping[int, IndexedVideo]): What is known of each video.
+        sample (np.ndarray): (S,) scores of clips that stand for all.
+    """
+
+    scores: np.ndarray
+    videos: np.ndarray
+    numbers: np.ndarray
+    spans: np.ndarray
+    contents: Mapping[int, IndexedVideo]
+    sample: np.ndarray
+
+
 class IndexedClips:
-    """All clips of an index.
+    """All clips of an index that is a file.
+
+    Args:
+        store (IndexStore): The index, as it is at one moment: see :meth:`IndexStore.reading`.
+        in_memory (bool): Read the vectors, too.
+        candidates (ApproximateIndex, optional): Where search is approximate.
 
     Attributes:
         vectors (Vectors | StoredVectors): N of them.
         videos (np.ndarray): (N,) number of the content that each is of, ascending.
+        numbers (np.ndarray): (N,) which of the clips of its content.
         spans (np.ndarray): (N, 2) start and end of each in seconds.
         whole (np.ndarray): (N,) whether it is a whole video beside its own clips.
         contents (dict[int, IndexedVideo]): What is known of each content.
         sample (np.ndarray): (S, D) vectors that stand for all.
+        names (FolderNames): Of the folders that are indexed.
     """
 
-    vectors: Union[Vectors, StoredVectors]
-    videos: np.ndarray
-    spans: np.ndarray
-    whole: np.ndarray
-    contents: dict[int, IndexedVideo]
-    sample: np.ndarray
-
-    @classmethod
-    def read(cls, store: IndexStore, in_memory: bool) -> 'IndexedClips':
-        """Read them.
-
-        Args:
-            store (IndexStore): The index, as it is at one moment: see :meth:`IndexStore.reading`.
-            in_memory (bool): Read the vectors, too.
-        """
-        names: dict[int, list[str]] = {}
+    def __init__(self, store: IndexStore, in_memory: bool,
+                 candidates: Optional[ApproximateIndex] = None) -> None:
+        paths: dict[int, list[str]] = {}
         for path, record in sorted(store.files().items()):
             if record.content is not None:
-                names.setdefault(record.content, []).append(path)
+                paths.setdefault(record.content, []).append(path)
         found = [outline for outline in store.outlines()
-                 if outline.number in names and len(outline.spans)]
-        contents = {outline.number: IndexedVideo(names[outline.number], outline.duration,
-                                                 outline.digest) for outline in found}
+                 if outline.number in paths and len(outline.spans)]
+        self.contents = {outline.number: IndexedVideo(paths[outline.number], outline.duration,
+                                                      outline.digest) for outline in found}
         counts = np.array([len(outline.spans) for outline in found], np.int64)
-        videos = np.repeat(np.array([*contents], np.int64), counts)
-        whole = np.zeros(len(videos), bool)
-        whole[np.cumsum(counts) - 1] = counts > 1
-        width = store.width
-        vectors = (Vectors(len(videos), width, _parts(store, contents, width))
-                   if in_memory else StoredVectors(store, videos, width))
-        some = np.linspace(0, max(0, len(videos) - 1), min(len(videos), _SAMPLE), dtype=np.int64)
-        spans = np.concatenate([np.zeros((0, 2)), *(outline.spans for outline in found)])
-        return cls(vectors, videos, spans, whole, contents, vectors.rows(some))
+        self.videos = np.repeat(np.array([*self.contents], np.int64), counts)
+        ends = np.cumsum(counts)
+        self.numbers = (np.arange(len(self.videos)) - np.repeat(ends - counts, counts)
+                        ).astype(np.int32)
+        self.whole = np.zeros(len(self.videos), bool)
+        self.whole[ends - 1] = counts > 1
+        self.spans = np.concatenate([np.zeros((0, 2)), *(outline.spans for outline in found)])
+        count, width = len(self.videos), store.width
+        self.vectors = (Vectors(count, width, _parts(store, self.contents, width))
+                        if in_memory else StoredVectors(store, self.videos, width))
+        self.names = FolderNames(store.roots)
+        self._candidates, self._damaged = candidates, store.damaged
+        self.sample = self.vectors.rows(np.linspace(0, max(0, count - 1), min(count, _SAMPLE),
+                                                     dtype=np.int64))
+        self._by_digest: Optional[dict[bytes, int]] = None
+        self._filters: OrderedDict[tuple, np.ndarray] = OrderedDict()
+
+    def scored(self, vector: np.ndarray, wanted: Wanted) -> Scored:
+        """Score clips for a question.
+
+        Args:
+            vector (np.ndarray): (D,) float32 unit vector.
+            wanted (Wanted): Which of them answer it.
+
+        Raises:
+            UnusableIndexError: If some vectors are no numbers.
+        """
+        keep = self._matching(wanted)
+        if self._candidates is None:
+            scores = self.vectors.scores(vector)
+            rows, sample = np.flatnonzero(keep), scores[~self.whole]
+            scores = scores[rows]
+        else:
+            rows = np.flatnonzero(keep)
+            if len(rows) > _FEW:
+                rows = self._candidates.candidates(vector)
+                rows = rows[keep[rows]]
+            scores, sample = self.vectors.rows(rows) @ vector, self.sample @ vector
+        if not (np.isfinite(scores).all() and np.isfinite(sample).all()):
+            raise self._damaged('some vectors are no numbers')
+        return Scored(scores, self.videos[rows], self.numbers[rows], self.spans[rows],
+                      self.contents, sample)
+
+    def vector_of(self, digest: bytes, number: int) -> Optional[np.ndarray]:
+        """Return the (D,) float32 vector of a clip, or None where it is not there.
+
+        Args:
+            digest (bytes): Of the content.
+            number (int): Which of its clips.
+        """
+        first, last = self._rows_of(digest)
+        return self.vectors.rows(np.array([first + number]))[0] if number < last - first else None
+
+    def _rows_of(self, digest: bytes) -> tuple[int, int]:
+        """Return the first clip of a content, and the first one after it."""
+        if self._by_digest is None:
+            self._by_digest = {video.digest: key for key, video in self.contents.items()}
+        key = self._by_digest.get(digest)
+        if key is None:
+            return 0, 0
+        first, last = np.searchsorted(self.videos, (key, key + 1)).tolist()
+        return first, last
+
+    def _matching(self, wanted: Wanted) -> np.ndarray:
+        """Return (N,) which clips are wanted."""
+        keep = self._filtered(wanted)
+        if not wanted.whole:
+            keep = keep & ~self.whole
+        if wanted.without is not None:
+            first, last = self._rows_of(wanted.without)
+            starts, ends = self.spans[first:last].T
+            keep = keep.copy()
+            keep[first:last] &= (ends <= wanted.span[0]) | (wanted.span[1] <= starts)
+        return keep
+
+    def _filtered(self, wanted: Wanted) -> np.ndarray:
+        """Return (N,) which clips are of videos of the folder and the length."""
+        key = wanted.folder, wanted.min_length, wanted.max_length
+        if key not in self._filters:
+            self._filters[key] = np.isin(self.videos, [
+                number for number, video in self.contents.items()
+                if wanted.has(video, self.names)])
+            while len(self._filters) > _KEPT_FILTERS:
+                self._filters.popitem(last=False)
+        self._filters.move_to_end(key)
+        return self._filters[key]
 
 
 def _parts(store: IndexStore, contents: Mapping[int, IndexedVideo],

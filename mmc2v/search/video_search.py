@@ -18,7 +18,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from . import approximate
-from .clips import IndexedClips
+from .clips import IndexedClips, Wanted
 from .encoder import ClipEncoder
 from .frames import ClipFrames, Clips, Part, digest_of
 from .indexing import Indexer, Report
@@ -245,12 +245,17 @@ class VideoSearch:
         if min(top, per_video) < 1:
             raise ValueError(f'top and per_video must be at least 1, got {top} and {per_video}')
         itself = digest_of(str(query)) if isinstance(query, Path) else None
-        with self.reading(lambda: self._encode(query)) as (vector, clips, candidates):
-            return self._nearest(vector, clips, candidates, itself, top, per_video)
+        # a sentence asks for a moment; what a video is like may be another as a whole
+        wanted = Wanted(whole=itself is not None, without=itself)
+        with self.reading(lambda: self._encode(query)) as (vector, clips):
+            scored = clips.scored(vector, wanted)
+        found = rank_moments(scored.scores, scored.videos, scored.spans, top, per_video,
+                             scored.sample)
+        return [VideoHit(scored.contents[hit.video].paths, scored.contents[hit.video].duration,
+                         hit.moments) for hit in found]
 
     @contextmanager
-    def reading(self, encode: Callable[[], Any]) -> Iterator[
-            tuple[Any, IndexedClips, Optional[approximate.ApproximateIndex]]]:
+    def reading(self, encode: Callable[[], Any]) -> Iterator[tuple[Any, IndexedClips]]:
         """Encode queries by the model of the index, and read the index as it is then.
 
         Args:
@@ -258,8 +263,7 @@ class VideoSearch:
                 anew by another model meanwhile.
 
         Yields:
-            tuple: What encode returned, all clips, and what finds candidates where search is
-            approximate.
+            tuple: What encode returned, and all clips.
         """
         with self._mutex:
             is_same = False
@@ -269,8 +273,7 @@ class VideoSearch:
                 with self.store.reading():
                     is_same = self.store.settings == self._known  # and not made anew meanwhile
                     if is_same:
-                        clips = self._clips(in_memory=False)
-                        yield vectors, clips, self._approximate
+                        yield vectors, self._clips(in_memory=False)
 
     def _take_over(self) -> None:
         """Go on with what others have made of the index, be it by another model."""
@@ -294,36 +297,6 @@ class VideoSearch:
         if not query.strip():
             raise ValueError('the sentence to search for is empty')
         return self.model.encode_text(query)
-
-    def _nearest(self, vector: np.ndarray, clips: IndexedClips,
-                 candidates: Optional[approximate.ApproximateIndex], itself: Optional[bytes],
-                 top: int, per_video: int) -> list[VideoHit]:
-        """Return the best moments for a vector; see :meth:`search`.
-
-        Args:
-            vector (np.ndarray): (D,) float32.
-            clips (IndexedClips): Of the index.
-            candidates (ApproximateIndex, optional): Where search is approximate.
-            itself (bytes, optional): Digest of the video that is the query.
-            top (int): Videos at most.
-            per_video (int): Moments of each at most.
-        """
-        # a sentence asks for a moment; what a video is like may be another as a whole
-        out = clips.whole if itself is None else np.isin(
-            clips.videos, [number for number, video in clips.contents.items()
-                           if video.digest == itself])
-        if candidates is None:
-            rows, scores = np.flatnonzero(~out), clips.vectors.scores(vector)[~out]
-            sample = scores
-        else:
-            rows = candidates.candidates(vector)
-            rows = rows[~out[rows]]
-            scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
-        if not (np.isfinite(scores).all() and np.isfinite(sample).all()):
-            raise self.store.damaged('some vectors are no numbers')
-        found = rank_moments(scores, clips.videos[rows], clips.spans[rows], top, per_video, sample)
-        return [VideoHit(clips.contents[hit.video].paths, clips.contents[hit.video].duration,
-                         hit.moments) for hit in found]
 
     def build_approximate(self) -> dict[str, float]:
         """Make the file for approximate search, where it is not of the index's state already.
@@ -383,7 +356,7 @@ class VideoSearch:
             in_memory = in_memory or self._approximate is None
         elif not in_memory or isinstance(self._loaded[1].vectors, Vectors):
             return self._loaded[1]
-        self._loaded = version, IndexedClips.read(self.store, in_memory)
+        self._loaded = version, IndexedClips(self.store, in_memory, self._approximate)
         return self._loaded[1]
 
     def _read_approximate(self) -> Optional[approximate.ApproximateIndex]:

@@ -282,7 +282,7 @@ def measure_approximate(search: VideoSearch, table: IndexedClips, queries: np.nd
           f'opened in {opening:.1f} s')
     ask_approximate('vectors in memory', index, table, queries, best)
     start = time.perf_counter()
-    outside = IndexedClips.read(search.store, in_memory=False)
+    outside = IndexedClips(search.store, in_memory=False)
     print(f'  without vectors in memory opened in {time.perf_counter() - start:.2f} s')
     ask_approximate('vectors on disk', index, outside, queries, best)
 

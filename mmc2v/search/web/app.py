@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
+from ..names import FolderNames, shown
 from ..video_search import VideoSearch
 from .cache import BoundedCache
 from .catalogue import Catalogue, CatalogueClip, clip_id, video_id
@@ -25,7 +26,6 @@ from .errors import RefusedError, busy, unusable
 from .files import opened
 from .guard import Access, Guard
 from .limits import Limits
-from ..names import FolderNames, shown
 from .parameters import none_but, read_query, upload_name
 from .processes import JobError, MediaProcesses
 from .queries import SharedSearch

@@ -3,10 +3,10 @@ import re
 import threading
 from typing import Any, NamedTuple, Optional
 
+from ..names import FolderNames
 from ..progress_file import read_progress
 from ..store import FileRecord, IndexStore, Outline
 from .errors import RefusedError
-from ..names import FolderNames
 
 _VIDEO_ID = re.compile('[0-9a-f]{32}')
 _CLIP_ID = re.compile('([0-9a-f]{32})-(0|[1-9][0-9]{0,8})')

@@ -10,7 +10,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, NamedTuple, Optional
 
@@ -18,18 +18,16 @@ import numpy as np
 
 from mmc2v.user_errors import USER_ERRORS
 
-from ..clips import IndexedClips
+from ..clips import IndexedClips, Scored, Wanted
 from ..encoder import ClipEncoder
+from ..names import FolderNames, shown
 from ..ranking import Moment, rank_clips
 from ..video_search import VideoSearch
 from .catalogue import CatalogueClip, clip_id, video_id
 from .errors import RefusedError, busy, unusable
-from ..names import FolderNames, shown
 
-# Sentences that go through the text tower together, vectors that are kept, filters likewise.
-_BATCH, _KEPT_VECTORS, _KEPT_UPLOADS, _KEPT_FILTERS = 64, 1024, 64, 8
-# Filtered clips up to which all are scored although search is approximate.
-_FEW = 20_000
+# Sentences that go through the text tower together, vectors that are kept.
+_BATCH, _KEPT_VECTORS, _KEPT_UPLOADS = 64, 1024, 64
 # Seconds after which an index that cannot be searched is tried again.
 _BETWEEN_TRIES = 2.0
 
@@ -59,11 +57,6 @@ class Query:
     per_video: Optional[int] = None
     offset: int = 0
     limit: int = 12
-
-    @property
-    def filter(self) -> tuple[str, float, float]:
-        """What it says of videos."""
-        return self.folder, self.min_length, self.max_length
 
 
 class Upload(NamedTuple):
@@ -106,9 +99,6 @@ class SharedSearch:
         self._jobs: queue.Queue[Optional[_Job]] = queue.Queue(waiting)
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
-        self._filters: OrderedDict[tuple, np.ndarray] = OrderedDict()
-        self._filtered: Optional[IndexedClips] = None  # what the filters are of
-        self._folders: Optional[dict[int, list[str]]] = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name='search', daemon=True)
 
@@ -222,12 +212,9 @@ class SharedSearch:
     def _answer(self, jobs: Sequence[_Job]) -> None:
         """Answer questions, all by the index as it is now."""
         texts = [job.query.text for job in jobs if job.query.text is not None]
-        with self._search.reading(lambda: self._encode(texts)) as (_, clips, candidates):
-            if self._filtered is not clips:
-                self._filtered, self._folders = clips, None
-                self._filters.clear()
+        with self._search.reading(lambda: self._encode(texts)) as (_, clips):
             for job in jobs:
-                _settle(job, lambda query=job.query: self._document(query, clips, candidates))
+                _settle(job, lambda query=job.query: self._document(query, clips))
 
     def _encode(self, texts: Sequence[str]) -> None:
         """Have the vectors of sentences, by one pass of the tower for those that are new."""
@@ -253,66 +240,43 @@ class SharedSearch:
             self._uploads.popitem(last=False)
         return number
 
-    def _document(self, query: Query, clips: IndexedClips, candidates: Any) -> dict[str, Any]:
+    def _document(self, query: Query, clips: IndexedClips) -> dict[str, Any]:
         """Return the answer to a question."""
-        vector, out, described = self._described(query, clips)
-        keep = self._matching(query, clips) & ~out
-        rows, scores, sample = _scored(vector, clips, candidates, keep)
+        vector, wanted, described = self._described(query, clips)
+        scored = clips.scored(vector, wanted)
         most = query.offset + query.limit
-        found = rank_clips(scores, clips.videos[rows], clips.spans[rows], most + 1,
-                           query.per_video, sample)
-        names = FolderNames(self._search.store.roots)
-        results = [_result(rank, clips, names, int(rows[clip]), moment) for rank, (clip, moment) in
+        found = rank_clips(scored.scores, scored.videos, scored.spans, most + 1, query.per_video,
+                           scored.sample)
+        results = [_result(rank, scored, clips.names, clip, moment) for rank, (clip, moment) in
                    enumerate(found[query.offset:most], query.offset + 1)]
         return dict(query=described, offset=query.offset, more=len(found) > most, results=results)
 
     def _described(self, query: Query, clips: IndexedClips
-                   ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """Return the (D,) vector of a question, (N,) clips that are no answer, and its document."""
+                   ) -> tuple[np.ndarray, Wanted, dict[str, Any]]:
+        """Return the (D,) vector of a question, which clips answer it, and its document."""
         weights = self._search.model.weights
+        wanted = Wanted(folder=query.folder, min_length=query.min_length,
+                        max_length=query.max_length)
         if query.text is not None:
-            return (self._vectors[weights, query.text], clips.whole,
-                    dict(kind='text', text=query.text))
+            return self._vectors[weights, query.text], wanted, dict(kind='text', text=query.text)
         if query.upload is not None:
             upload = self._uploads.get(query.upload)
             if upload is None or upload.weights != weights:
                 raise RefusedError(404, 'forgotten', 'the server no longer has the video that was '
                                    'searched by; give it again')
-            return (upload.vector, np.zeros(len(clips.whole), bool),
+            return (upload.vector, replace(wanted, whole=True),
                     dict(kind='upload', id=query.upload, name=upload.name))
         video, number = query.clip.video, query.clip.number
-        content = next((key for key, found in clips.contents.items()
-                        if found.digest == video.digest), None)
-        if content is None:
+        vector = clips.vector_of(video.digest, number)
+        if vector is None:
             raise RefusedError(404, 'unknown', 'there is no such moment in the index; search again')
-        first, last = np.searchsorted(clips.videos, (content, content + 1))
         start, end = query.clip.span
         # what is like a moment is another one; what is like a whole video may be one
-        out = clips.whole.copy() if last - first > 1 and not clips.whole[first + number] \
-            else np.zeros(len(clips.whole), bool)
-        spans = clips.spans[first:last]
-        out[first:last] |= (spans[:, 0] < end) & (start < spans[:, 1])
-        vector = clips.vectors.rows(np.array([first + number]))[0]
-        name = shown(PurePath(clips.contents[content].paths[0]).name)
-        return vector, out, dict(kind='clip', id=clip_id(video.digest, number), name=name,
-                                 start=start, end=end)
-
-    def _matching(self, query: Query, clips: IndexedClips) -> np.ndarray:
-        """Return (N,) whether a clip is of a video that the filters of a question let through."""
-        if query.filter not in self._filters:
-            if query.folder and self._folders is None:
-                names = FolderNames(self._search.store.roots)
-                self._folders = {number: [f'{names.of(path)}/' for path in video.paths]
-                                 for number, video in clips.contents.items()}
-            allowed = [number for number, video in clips.contents.items()
-                       if query.min_length <= video.duration <= query.max_length
-                       and (not query.folder or any(
-                           name.startswith(f'{query.folder}/') for name in self._folders[number]))]
-            self._filters[query.filter] = np.isin(clips.videos, allowed)
-            while len(self._filters) > _KEPT_FILTERS:
-                self._filters.popitem(last=False)
-        self._filters.move_to_end(query.filter)
-        return self._filters[query.filter]
+        wanted = replace(wanted, whole=number == len(video.spans) - 1, without=video.digest,
+                         span=(start, end))
+        name = shown(PurePath(next(iter(query.clip.files))).name)
+        return vector, wanted, dict(kind='clip', id=clip_id(video.digest, number), name=name,
+                                    start=start, end=end)
 
 
 def _settle(job: _Job, answer: Callable[[], Any]) -> None:
@@ -331,41 +295,11 @@ def _complain(error: Exception) -> None:
         traceback.print_exception(error)
 
 
-def _scored(vector: np.ndarray, clips: IndexedClips, candidates: Any, keep: np.ndarray
-            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Score clips.
-
-    Args:
-        vector (np.ndarray): (D,) float32.
-        clips (IndexedClips): N of them.
-        candidates (ApproximateIndex, optional): Where search is approximate.
-        keep (np.ndarray): (N,) which of them count.
-
-    Returns:
-        tuple: Numbers of clips, ascending, their scores, and those of clips that stand for all.
-    """
-    if candidates is None:
-        scores = clips.vectors.scores(vector)
-        rows = np.flatnonzero(keep)
-        sample = scores[~clips.whole]
-        scores = scores[rows]
-    else:
-        rows = np.flatnonzero(keep)
-        if len(rows) > _FEW:
-            rows = candidates.candidates(vector)
-            rows = rows[keep[rows]]
-        scores, sample = clips.vectors.rows(rows) @ vector, clips.sample @ vector
-    if not (np.isfinite(scores).all() and np.isfinite(sample).all()):
-        raise ValueError('some vectors of the index are no numbers; make it anew with --rebuild')
-    return rows, scores, sample
-
-
-def _result(rank: int, clips: IndexedClips, names: FolderNames, row: int,
+def _result(rank: int, scored: Scored, names: FolderNames, clip: int,
             moment: Moment) -> dict[str, Any]:
     """Return the document of a moment that was found."""
-    content = int(clips.videos[row])
-    video = clips.contents[content]
-    name = clip_id(video.digest, row - int(np.searchsorted(clips.videos, content)))
+    video = scored.contents[int(scored.videos[clip])]
+    name = clip_id(video.digest, int(scored.numbers[clip]))
     return dict(
         rank=rank, id=name, video=video_id(video.digest),
         name=shown(PurePath(video.paths[0]).name), folder=names.of(video.paths[0]),

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from mmc2v.search.frames import digest_of
+from mmc2v.search.names import FolderNames, shown
 from mmc2v.search.progress_file import SharedProgress, path_of, read_progress
-from mmc2v.search.web.names import FolderNames, shown
 
 from ..common import open_search
 from .common import COLOURS, index, serving, wait_for, write_colours, write_library
