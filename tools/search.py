@@ -142,7 +142,8 @@ def index_videos(args: argparse.Namespace) -> None:
 def open_for_rebuilding(args: argparse.Namespace, new: str) -> VideoSearch:
     """Open what an interrupted run has made anew by the same model, or begin."""
     from mmc2v.search.model import DEFAULT_CONFIG
-    from mmc2v.search.store import UnusableIndexError, delete_index
+    from mmc2v.search.records import UnusableIndexError
+    from mmc2v.search.store import delete_index
     args.config = args.config or DEFAULT_CONFIG
     if os.path.exists(new):
         try:

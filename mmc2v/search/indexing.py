@@ -9,8 +9,9 @@ from torch import nn
 
 from .encoder import ClipEncoder
 from .frames import Clips, Damage, Part
+from .records import Content, Stat
 from .scan import find_changes, stat_of
-from .store import Content, IndexStore, Stat
+from .store import IndexStore
 from .workers import Failed, VideoWorkers
 
 # Seconds within which a file was changed that may still be being written, and between two looks.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mmc2v.annotations import VIDEO_EXTENSIONS
 
-from .store import FileRecord, Stat
+from .records import FileRecord, Stat
 
 
 @dataclass

@@ -8,13 +8,14 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
+
+from .records import Content, FileRecord, Outline, Stat, Store, UnusableIndexError
 
 FORMAT = 1
 _APPLICATION = 0x6D6D3276  # 'mm2v', in the header of the file
@@ -28,74 +29,13 @@ CREATE INDEX files_of_contents ON files (content);
 """
 # So that a vector fills its pages: larger ones would leave half of each empty.
 _PAGE_BYTES = 1024
-# Numbers of a vector and seconds of a video, that no index of ours has.
-_MAX_WIDTH, _MAX_SECONDS = 2 ** 16, 1e8
+# Of a video, that no index of ours has.
+_MAX_SECONDS = 1e8
 _DIGEST_BYTES = 32
-_ROOTS = 'roots'  # among the settings
 _PATIENCE_WITH_READERS = 200  # milliseconds
 
 
-class UnusableIndexError(ValueError):
-    """The file is no index, is damaged, of another format, or made by another model."""
-
-
-class Stat(NamedTuple):
-    """What tells whether a file has changed.
-
-    Attributes:
-        size (int): Bytes.
-        mtime (int): Nanoseconds.
-    """
-
-    size: int
-    mtime: int
-
-
-class FileRecord(NamedTuple):
-    """What the index knows of a file.
-
-    Attributes:
-        stat (Stat): When it was looked at.
-        content (int, optional): Number of what is in it; none where it could not be read.
-        reason (str, optional): Why it could not.
-    """
-
-    stat: Stat
-    content: Optional[int]
-    reason: Optional[str]
-
-
-class Outline(NamedTuple):
-    """A content without its vectors; attributes as of :class:`Content`, and its number."""
-
-    number: int
-    digest: bytes
-    duration: float
-    damage: Optional[str]
-    spans: np.ndarray
-
-
-@dataclass
-class Content:
-    """What is in a file, under whatever names.
-
-    Attributes:
-        digest (bytes): Of its bytes.
-        duration (float): Seconds.
-        spans (np.ndarray): (C, 2) start and end of each clip in seconds; where there are several,
-            the last one is the whole video.
-        vectors (np.ndarray): (C, D) float16 unit vectors.
-        damage (str, optional): What was filled, or is missing.
-    """
-
-    digest: bytes
-    duration: float
-    spans: np.ndarray
-    vectors: np.ndarray
-    damage: Optional[str] = None
-
-
-class IndexStore:
+class IndexStore(Store):
     """Reads and writes an index; every change is a transaction that is on the disk when it ends.
 
     Readers see the index as it was before a change or after it, also while another process writes.
@@ -171,10 +111,6 @@ class IndexStore:
                     'with --rebuild') from error
             raise OSError(f"the index '{self.path}': {error}") from error
 
-    def damaged(self, how: str) -> UnusableIndexError:
-        """Return the error that says so."""
-        return UnusableIndexError(f"'{self.path}' is damaged: {how}; make it anew with --rebuild")
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make what is changed within the block one change: all of it or nothing."""
@@ -217,13 +153,6 @@ class IndexStore:
         with self._errors():
             return self._db.execute('PRAGMA data_version').fetchone()[0]
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the index was made by; empty where it is new."""
-        settings = self._all_settings()
-        settings.pop(_ROOTS, None)  # they make no vector another
-        return settings
-
     def _all_settings(self) -> dict[str, Any]:
         settings = {}
         with self._errors():
@@ -239,20 +168,6 @@ class IndexStore:
         with self.transaction():
             self._db.executemany('REPLACE INTO settings VALUES (?, ?)',
                                  [(key, json.dumps(value)) for key, value in settings.items()])
-
-    @property
-    def roots(self) -> list[str]:
-        """Absolute paths of the folders and files that were asked for."""
-        roots = self._all_settings().get(_ROOTS, [])
-        if not isinstance(roots, list) or not all(
-                isinstance(root, str) and os.path.isabs(root) for root in roots):
-            raise self.damaged(f'the setting {_ROOTS!r} is no list of absolute paths')
-        return roots
-
-    @roots.setter
-    def roots(self, roots: Sequence[str]) -> None:
-        if sorted(set(roots)) != self.roots:
-            self.set({_ROOTS: sorted(set(roots))})
 
     def find(self, prefix: bytes) -> Optional[Outline]:
         """Return the content whose digest begins with some bytes; None where there is none.
@@ -396,14 +311,6 @@ class IndexStore:
             raise TypeError
         except (TypeError, ValueError):
             raise self.damaged(f'content {number} is not of whole clips') from None
-
-    @property
-    def width(self) -> int:
-        """D; 0 where the index is new."""
-        width = self.settings.get('width', 0)
-        if not isinstance(width, int) or not 0 <= width <= _MAX_WIDTH:
-            raise self.damaged(f'vectors of {width!r} numbers')
-        return width
 
     @property
     def state(self) -> str:

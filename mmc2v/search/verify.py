@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from .model import check_settings
+from .records import Content, UnusableIndexError
 from .scan import stat_of
-from .store import Content, IndexStore, UnusableIndexError
+from .store import IndexStore
 
 # By how much the length of a vector in half precision may miss 1.
 _TOLERANCE = 5e-3

@@ -26,8 +26,9 @@ from .model import SearchModel, check_settings, describe, refuse_unregistered
 from .nearest import Vectors
 from .progress_file import SharedProgress
 from .ranking import Moment, rank_moments
+from .records import UnusableIndexError
 from .scan import check_roots, inside
-from .store import IndexStore, UnusableIndexError, exists
+from .store import IndexStore, exists
 from .windows import Windows
 from .workers import VideoWorkers
 from .writing import writing

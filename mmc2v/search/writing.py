@@ -6,7 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .store import IndexStore, UnusableIndexError, delete_index, exists, has_our_header
+from .records import UnusableIndexError
+from .store import IndexStore, delete_index, exists, has_our_header
 
 
 @contextmanager

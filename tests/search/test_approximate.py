@@ -10,7 +10,8 @@ import pytest
 from mmc2v.search import approximate
 from mmc2v.search.clips import StoredVectors
 from mmc2v.search.nearest import Vectors
-from mmc2v.search.store import Content, IndexStore, Stat
+from mmc2v.search.records import Content, Stat
+from mmc2v.search.store import IndexStore
 
 from .common import open_search, write_model
 

@@ -9,8 +9,8 @@ import pytest
 
 from mmc2v.apis import encode_videos, init_model
 from mmc2v.search import VideoSearch
+from mmc2v.search.records import FileRecord, Stat
 from mmc2v.search.scan import find_changes
-from mmc2v.search.store import FileRecord, Stat
 from mmc2v.search.verify import problems_of
 from mmc2v.search.writing import rebuilding
 from mmc2v.synthetic.writing import write_video

@@ -7,7 +7,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from mmc2v.search.store import Content, IndexStore, Stat
+from mmc2v.search.records import Content, Stat
+from mmc2v.search.store import IndexStore
 from mmc2v.search.verify import problems_of
 
 from ..tiny import full_disk

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mmc2v.search.approximate import ApproximateIndex
     from mmc2v.search.clips import IndexedClips
     from mmc2v.search.nearest import Vectors
-    from mmc2v.search.store import Stat
+    from mmc2v.search.records import Stat
     from mmc2v.search.workers import VideoWorkers
 
 WIDTH, CLIPS_A_FILE = 1024, 12
@@ -184,7 +184,8 @@ def made_index(path: Path, clips: int) -> None:
     """Write an index of clustered unit vectors."""
     import numpy as np
 
-    from mmc2v.search.store import Content, IndexStore, Stat
+    from mmc2v.search.records import Content, Stat
+    from mmc2v.search.store import IndexStore
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((1000, WIDTH), np.float32)
     spans = np.stack([np.arange(CLIPS_A_FILE) * 5.0, np.arange(CLIPS_A_FILE) * 5.0 + 10], axis=1)

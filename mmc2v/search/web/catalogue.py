@@ -5,7 +5,8 @@ from typing import Any, NamedTuple, Optional
 
 from ..names import FolderNames
 from ..progress_file import read_progress
-from ..store import FileRecord, IndexStore, Outline
+from ..records import FileRecord, Outline
+from ..store import IndexStore
 from .errors import RefusedError
 
 _VIDEO_ID = re.compile('[0-9a-f]{32}')

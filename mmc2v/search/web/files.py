@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from ..store import FileRecord
+from ..records import FileRecord
 from .errors import RefusedError
 
 # What is told of a file that is not served, the most telling last.

@@ -17,7 +17,7 @@ import h11
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from ..store import UnusableIndexError
+from ..records import UnusableIndexError
 from .errors import RefusedError, unusable
 from .limits import Limits
 
