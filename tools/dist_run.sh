@@ -1,4 +1,4 @@
-# Sourced by dist_train.sh and dist_test.sh: SCRIPT CONFIG PROCESSES [ARGUMENTS]
+# Sourced by dist_train.sh, dist_test.sh and dist_search.sh: SCRIPT CONFIG PROCESSES [ARGUMENTS]
 set -euo pipefail
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SCRIPT=$1 CONFIG=$2 PROCESSES=$3

@@ -8,6 +8,9 @@
     python tools/search.py verify --index my.index
     python tools/search.py remove ~/Videos/old --index my.index
 
+An index past one machine lies in Milvus; each command takes its address in place of a file:
+    python tools/search.py index ~/Videos --store http://HOST:19530/COLLECTION
+
 Without --config it searches by zero-shot CLIP. A trained model sees more:
     python tools/search.py index ~/Videos --index my.index \
         --config configs/clip2video_msrvtt.py --checkpoint work_dirs/clip2video_msrvtt/epoch_5.pth
@@ -37,6 +40,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 if TYPE_CHECKING:
     from mmc2v.search import Report, VideoHit, VideoSearch
+    from mmc2v.search.ranks import Ranks
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,6 +62,8 @@ def parse_args() -> argparse.Namespace:
                        "more; needs pip install 'mmc2v[ann]'")
     index.add_argument('--rebuild', action='store_true',
                        help='make the index anew, and replace the old one when it is whole')
+    index.add_argument('--launcher', choices=['none', 'pytorch'], default='none',
+                       help='pytorch: one of several processes, see tools/dist_search.sh')
     query = commands.add_parser('query', help='find moments by a sentence',
                                 description='Find moments by a sentence, or videos like one.')
     query.add_argument('sentence', nargs='?', type=non_blank, help='what to look for')
@@ -78,13 +84,27 @@ def parse_args() -> argparse.Namespace:
     commands.add_parser('verify', description='Look at every row and file of an index.',
                         help='look at every row and file of an index')
     for name, command in commands.choices.items():
-        command.add_argument('--index', type=Path, required=True, help='file of the index')
+        place = command.add_mutually_exclusive_group(required=True)
+        place.add_argument('--index', type=Path, help='file of the index')
+        place.add_argument('--store', metavar='ADDRESS', type=address, help="an index in Milvus, "
+                           "http://HOST:19530/COLLECTION; needs pip install 'mmc2v[milvus]'")
         if name in ('index', 'query', 'serve'):
             _add_model(command)
     args = parser.parse_args()
+    args.index = args.store or args.index
     if args.command == 'query' and (args.sentence is None) == (args.video is None):
         query.error('give a sentence or --video, one of them')
     return args
+
+
+def address(text: str) -> str:
+    """Check the form of an address."""
+    from mmc2v.search.milvus import parse_address
+    try:
+        parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _add_serve(commands: Any) -> None:
@@ -114,22 +134,39 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 def open_search(args: argparse.Namespace, index: str | Path) -> VideoSearch:
     """Open an index with the model that the command line names."""
     from mmc2v.search import VideoSearch
-    return VideoSearch(index, args.config, args.checkpoint, device=args.device,
+    return VideoSearch(index, args.config, args.checkpoint, device=device_of(args),
                        precision=args.precision, cfg_options=args.cfg_options,
                        window=getattr(args, 'window', None), stride=getattr(args, 'stride', None))
+
+
+def device_of(args: argparse.Namespace) -> str | None:
+    """Return the device: of several processes each has a GPU of its own."""
+    import torch
+    if getattr(args, 'launcher', 'none') == 'none' or args.device or not torch.cuda.is_available():
+        return args.device
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
 
 
 def index_videos(args: argparse.Namespace) -> None:
     """Index, and say what was done."""
     from search_output import report_lines
-    target = os.path.abspath(args.index)
+
+    from mmc2v.search.ranks import Ranks
+    from mmc2v.search.stores import is_remote
+    target = args.index if is_remote(args.index) else os.path.abspath(args.index)
+    ranks = Ranks() if args.launcher == 'none' else Ranks.of_launcher()
+    if args.rebuild and ranks.count > 1:
+        raise ValueError('--rebuild is for one process; with several index into another place, '
+                         'and delete the old one then')
     if args.rebuild:
         from mmc2v.search.writing import rebuilding
         with rebuilding(target) as new, open_for_rebuilding(args, new) as search:
-            report = bring_up_to_date(args, search)
+            report = bring_up_to_date(args, search, ranks)
     else:
         with open_search(args, target) as search:
-            report = bring_up_to_date(args, search)
+            report = bring_up_to_date(args, search, ranks)
+    if not ranks.is_first:
+        return
     print('\n'.join(report_lines(report, args.index)))
     if args.ann:
         with open_search(args, target) as search:
@@ -143,30 +180,32 @@ def open_for_rebuilding(args: argparse.Namespace, new: str) -> VideoSearch:
     """Open what an interrupted run has made anew by the same model, or begin."""
     from mmc2v.search.model import DEFAULT_CONFIG
     from mmc2v.search.records import UnusableIndexError
-    from mmc2v.search.store import delete_index
+    from mmc2v.search.stores import delete, exists
     args.config = args.config or DEFAULT_CONFIG
-    if os.path.exists(new):
+    if exists(new):
         try:
             search = open_search(args, new)
             search.model  # noqa: B018  refused if it is another
             return search
         except UnusableIndexError:
-            delete_index(new)
+            delete(new)
     return open_search(args, new)
 
 
-def bring_up_to_date(args: argparse.Namespace, search: VideoSearch) -> Report:
+def bring_up_to_date(args: argparse.Namespace, search: VideoSearch, ranks: Ranks) -> Report:
     """Index folders, and show how far it is."""
     from search_output import IndexProgress
 
     from mmc2v.search.model import DEFAULT_CONFIG, describe_default
     settings = search.settings
+    if not ranks.is_first:
+        return search.add(*args.roots, workers=args.workers, ranks=ranks)
     print(f"model: {settings['name']}, {settings['precision']}; windows of "
           f"{settings['window']:g} s every {settings['stride']:g} s")
     if settings['name'] == DEFAULT_CONFIG.split('::')[1].removesuffix('.py'):
         print(describe_default())
     with IndexProgress() as progress:
-        return search.add(*args.roots, workers=args.workers, watch=progress)
+        return search.add(*args.roots, workers=args.workers, watch=progress, ranks=ranks)
 
 
 def query_index(args: argparse.Namespace) -> None:

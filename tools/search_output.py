@@ -8,7 +8,9 @@ from typing import Any, Optional, Union
 from tqdm import tqdm
 
 from mmc2v.search import Report, VideoHit
+from mmc2v.search.milvus import MilvusStore
 from mmc2v.search.store import IndexStore
+from mmc2v.search.stores import is_remote, option
 
 _MOST_LINES = 20  # of files with something to say
 _BAR = 20  # characters; one stands for half a standard deviation
@@ -75,7 +77,8 @@ def hit_lines(hits: Sequence[VideoHit]) -> list[str]:
     return lines
 
 
-def to_document(query: Union[str, Path], index: Path, hits: Sequence[VideoHit]) -> dict[str, Any]:
+def to_document(query: Union[str, Path], index: Union[str, Path],
+                hits: Sequence[VideoHit]) -> dict[str, Any]:
     """Return what --json prints; docs/search.md has the schema."""
     return dict(query=str(query), kind='video' if isinstance(query, Path) else 'sentence',
                 index=str(index), results=[
@@ -85,7 +88,7 @@ def to_document(query: Union[str, Path], index: Path, hits: Sequence[VideoHit]) 
                     for rank, hit in enumerate(hits, 1)])
 
 
-def report_lines(report: Report, index: Path) -> list[str]:
+def report_lines(report: Report, index: Union[str, Path]) -> list[str]:
     """Say what a run did."""
     counts = report.counts
     words = {'indexed': 'indexed', 'known': 'known by their content', 'same': 'unchanged',
@@ -101,7 +104,7 @@ def report_lines(report: Report, index: Path) -> list[str]:
                          ('folders that cannot be read, left as they were',
                           dict.fromkeys(report.closed, ''))):
         lines += _listed(title, found)
-    return [*lines, f"ask: python tools/search.py query --index {shown(index)} \"...\""]
+    return [*lines, f"ask: python tools/search.py query {shown(option(str(index)))} \"...\""]
 
 
 def _listed(title: str, found: dict[str, str]) -> list[str]:
@@ -113,7 +116,7 @@ def _listed(title: str, found: dict[str, str]) -> list[str]:
     return [f'{title}:', *rows[:_MOST_LINES], *more]
 
 
-def info_lines(store: IndexStore) -> list[str]:
+def info_lines(store: Union[IndexStore, MilvusStore]) -> list[str]:
     """Say what is in an index, by which model, and what could not be read and why."""
     from mmc2v.search.model import check_settings
     settings = store.settings
@@ -132,8 +135,9 @@ def info_lines(store: IndexStore) -> list[str]:
         f"files       {counts['files']}, of which {counts['unreadable']} are unreadable",
         f"videos      {counts['contents']} of different content, {counts['hours']:.2f} hours, "
         f"{counts['clips']} vectors of {settings['width']}",
-        f'size        {os.path.getsize(store.path) / 1e6:.1f} MB, of which vectors '
-        f"{counts['vector_bytes'] / 1e6:.1f} MB",
+        'size        ' + ('' if is_remote(store.path) else
+                          f'{os.path.getsize(store.path) / 1e6:.1f} MB, of which ')
+        + f"vectors {counts['vector_bytes'] / 1e6:.1f} MB",
         *_all_listed('unreadable', reasons),
         *_all_listed('damaged', {path: damaged[record.content] for path, record in files.items()
                                  if record.content in damaged})]

@@ -9,9 +9,9 @@ from torch import nn
 
 from .encoder import ClipEncoder
 from .frames import Clips, Damage, Part
+from .ranks import Ranks
 from .records import Content, Stat
 from .scan import find_changes, stat_of
-from .store import IndexStore
 from .workers import Failed, VideoWorkers
 
 # Seconds within which a file was changed that may still be being written, and between two looks.
@@ -42,6 +42,19 @@ class Report:
     seconds_of_video: float = 0.0
     seconds: float = 0.0
 
+    @classmethod
+    def merged(cls, reports: Sequence['Report']) -> 'Report':
+        """Return what several processes did together."""
+        merged = cls()
+        for report in reports:
+            merged.counts.update(report.counts)
+            merged.unreadable.update(report.unreadable)
+            merged.damaged.update(report.damaged)
+            merged.growing += report.growing
+            merged.closed = sorted({*merged.closed, *report.closed})
+            merged.seconds_of_video += report.seconds_of_video
+        return merged
+
 
 @dataclass
 class _File:
@@ -66,18 +79,19 @@ class Indexer:
     """Reads what is new by workers, encodes it here, and writes each file in one transaction.
 
     Args:
-        store (IndexStore): For writing.
+        store (IndexStore | MilvusStore): For writing.
         model (nn.Module): In evaluation mode.
         num_frames (int): T, frames that the model takes.
         workers (VideoWorkers): Processes that read videos.
         watch (Callable, optional): Called with (finished file or None, its bytes, the report so
             far, and how many bytes there are to read).
+        ranks (Ranks, optional): Those that index together; each reads its part of the files.
     """
 
-    def __init__(self, store: IndexStore, model: nn.Module, num_frames: int, workers: VideoWorkers,
-                 watch: Optional[Callable] = None) -> None:
+    def __init__(self, store: Any, model: nn.Module, num_frames: int, workers: VideoWorkers,
+                 watch: Optional[Callable] = None, ranks: Optional[Ranks] = None) -> None:
         self._store, self._model, self._num_frames = store, model, num_frames
-        self._workers = workers
+        self._workers, self._ranks = workers, ranks or Ranks()
         self._watch = watch or (lambda *args: None)
         self._reading: dict[str, _File] = {}
         self._by_digest: dict[bytes, str] = {}
@@ -90,7 +104,7 @@ class Indexer:
             roots (Sequence[str]): Absolute paths of folders or files.
 
         Returns:
-            Report: What was done.
+            Report: What was done; at the first of several processes by all of them.
         """
         start = time.monotonic()
         self._report = report = Report()
@@ -98,18 +112,23 @@ class Indexer:
         while True:
             known = self._store.files()
             changes = find_changes(roots, known)
-            if not tried:
+            if not tried and self._ranks.is_first:
                 report.counts['same'] = changes.same
             new = {path: stat for path, stat in changes.new.items() if tried.get(path) != stat
-                   and path not in report.growing}
+                   and path not in report.growing and self._ranks.takes(path)}
             if not new:
                 break
             tried.update(new)
             self._read(new)
-        if changes.gone:  # at the end, so that what has moved is found by its content before
-            self._store.remove(changes.gone)
-        report.counts['removed'] = len(changes.gone)
         report.closed = changes.closed
+        reports = self._ranks.gathered(report)  # when all have read what is theirs
+        if self._ranks.is_first:
+            self._report = report = Report.merged(reports)
+            if changes.gone:  # at the end, so that what has moved is found by its content before
+                self._store.remove(changes.gone)
+            self._store.finish()
+            report.counts['removed'] = len(changes.gone)
+        self._ranks.wait()
         report.seconds = time.monotonic() - start
         return report
 

@@ -26,7 +26,7 @@ from mmc2v.config_reading import read_config
 from mmc2v.first_line import first_line_of
 from mmc2v.registered_types import known_types
 
-from .store import IndexStore
+from .records import Store
 
 # PE-Core-B/16 with mean pooling: zero-shot it finds about half of MSR-VTT's videos at rank 1, where
 # CLIP's ViT-B/32 finds 30 % (figures of their authors), at three times the cost of a frame.
@@ -132,12 +132,12 @@ def default_precision() -> str:
     return 'bfloat16' if 'avx512_bf16' in flags or 'amx_bf16' in flags else 'float32'
 
 
-def check_settings(settings: Mapping[str, Any], store: IndexStore) -> None:
+def check_settings(settings: Mapping[str, Any], store: Store) -> None:
     """Refuse settings that another program wrote, or left out.
 
     Args:
         settings (Mapping[str, Any]): Of an index.
-        store (IndexStore): The index, for the message.
+        store (Store): The index, for the message.
 
     Raises:
         UnusableIndexError: With the name.

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple, Optional
 
+from .stores import is_remote
+
 # Seconds between two notes, and bytes of one at most.
 _BETWEEN_NOTES, _MAX_BYTES = 0.5, 4096
 
@@ -29,21 +31,24 @@ class SharedProgress:
     """Notes the progress of indexing in a file beside the index, for those who read meanwhile.
 
     The file is locked as long as the process lives, so that nobody takes what a killed one has left
-    for progress. Where it cannot be written, nothing is noted.
+    for progress. Where it cannot be written, or there is no file, nothing is noted.
 
     Args:
-        index (str): The index.
+        index (str, optional): The index; none where another process notes.
         watch (Callable, optional): Called with the same arguments as this; see
             :class:`~mmc2v.search.indexing.Indexer`.
     """
 
-    def __init__(self, index: str, watch: Optional[Callable] = None) -> None:
-        self._path, self._watch = path_of(index), watch
+    def __init__(self, index: Optional[str], watch: Optional[Callable] = None) -> None:
+        self._path = path_of(index) if index and not is_remote(index) else None
+        self._watch = watch
         self._descriptor: Optional[int] = None
         self._files, self._read, self._total, self._noted = 0, 0, 0, 0.0
 
     def __enter__(self) -> 'SharedProgress':
         with suppress(OSError):
+            if self._path is None:
+                raise FileNotFoundError
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._descriptor = os.open(self._path, flags, 0o644)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -90,7 +95,7 @@ def read_progress(index: str) -> Optional[Progress]:
     Returns:
         Progress, optional: None where nobody does.
     """
-    for path in (path_of(index), path_of(f'{index}.rebuild')):
+    for path in () if is_remote(index) else (path_of(index), path_of(f'{index}.rebuild')):
         with suppress(OSError, ValueError, TypeError, RecursionError):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:

@@ -69,7 +69,8 @@ class IndexStore(Store):
         address = Path(self.path).as_uri()
         options = dict(uri=True, isolation_level=None, timeout=30)
         if self._writes:
-            return sqlite3.connect(address, **options)
+            # the processes that index together are served by a thread each, in turn
+            return sqlite3.connect(address, check_same_thread=False, **options)
         folder = os.path.dirname(self.path)
         if os.access(self.path, os.W_OK) and os.access(folder, os.W_OK):
             # what a killed run left is put right by whoever comes next, and that is a change
@@ -217,13 +218,13 @@ class IndexStore(Store):
 
     def insert(self, path: str, stat: Stat, content: Content) -> None:
         """Do as :meth:`add`, within a transaction of the caller."""
-        number = self._db.execute(
-            'INSERT INTO contents (digest, duration, damage, spans, vectors) '
-            'VALUES (?, ?, ?, ?, ?)',
+        self._db.execute(
+            'INSERT OR IGNORE INTO contents (digest, duration, damage, spans, vectors) '
+            'VALUES (?, ?, ?, ?, ?)',  # another process may have read a copy meanwhile
             [content.digest, content.duration, content.damage,
              np.ascontiguousarray(content.spans, '<f8').tobytes(),
-             np.ascontiguousarray(content.vectors, '<f2').tobytes()]).lastrowid
-        self._put(path, stat, number, None)
+             np.ascontiguousarray(content.vectors, '<f2').tobytes()])
+        self._put(path, stat, self.content_of(content.digest), None)
 
     def link(self, path: str, stat: Stat, content: int) -> None:
         """Say that a file has a content that is in the index already."""
@@ -240,6 +241,9 @@ class IndexStore(Store):
         with self.transaction():
             for path in paths:
                 self._put(path, None, None, None)
+
+    def finish(self) -> None:
+        """Do what is due at the end of a run: nothing."""
 
     def _put(self, path: str, stat: Optional[Stat], content: Optional[int],
              reason: Optional[str]) -> None:

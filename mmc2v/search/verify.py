@@ -1,9 +1,11 @@
 """Whether an index is whole."""
 import os
 from collections.abc import Iterator
+from typing import Any, Union
 
 import numpy as np
 
+from .milvus import MilvusStore
 from .model import check_settings
 from .records import Content, UnusableIndexError
 from .scan import stat_of
@@ -13,11 +15,11 @@ from .store import IndexStore
 _TOLERANCE = 5e-3
 
 
-def problems_of(store: IndexStore) -> list[str]:
+def problems_of(store: Union[IndexStore, MilvusStore]) -> list[str]:
     """Look at every row, and at every file that the index names.
 
     Args:
-        store (IndexStore): The index.
+        store (IndexStore | MilvusStore): The index.
 
     Returns:
         list[str]: What is wrong, and what to do; empty where all is well.
@@ -42,7 +44,7 @@ def problems_of(store: IndexStore) -> list[str]:
     return found
 
 
-def _of_files(store: IndexStore, numbers: set[int]) -> Iterator[str]:
+def _of_files(store: Any, numbers: set[Any]) -> Iterator[str]:
     """Yield what is wrong with the files of an index, and with contents of none."""
     named = set()
     for path, record in store.files().items():

@@ -22,13 +22,17 @@ from .clips import IndexedClips, Wanted
 from .encoder import ClipEncoder
 from .frames import ClipFrames, Clips, Part, digest_of
 from .indexing import Indexer, Report
+from .milvus import MilvusStore, parse_address
+from .milvus_clips import MilvusClips
 from .model import SearchModel, check_settings, describe, refuse_unregistered
 from .nearest import Vectors
 from .progress_file import SharedProgress
 from .ranking import Moment, rank_moments
+from .ranks import Ranks
 from .records import UnusableIndexError
 from .scan import check_roots, inside
-from .store import IndexStore, exists
+from .store import IndexStore
+from .stores import exists, is_remote, open_store, option
 from .windows import Windows
 from .workers import VideoWorkers
 from .writing import writing
@@ -59,7 +63,8 @@ class VideoSearch:
     """An index of videos and the model that made it. Threads that search take turns.
 
     Args:
-        index (str | Path): File of the index; made by the first :meth:`add`.
+        index (str | Path): File of the index, or address of one in Milvus, such as
+            'http://HOST:19530/COLLECTION'; made by the first :meth:`add`.
         config (str, optional): Config of the model. Defaults to the index's own, and for a new one
             to zero-shot CLIP (:data:`~mmc2v.search.model.DEFAULT_CONFIG`).
         checkpoint (str, optional): Its checkpoint. Defaults likewise.
@@ -82,19 +87,19 @@ class VideoSearch:
                  checkpoint: Optional[str] = None, *, window: Optional[float] = None,
                  stride: Optional[float] = None, device: Optional[str] = None,
                  precision: Optional[str] = None, cfg_options: Sequence[str] = ()) -> None:
-        self.index = _absolute(index)
+        self.index = _place_of(index)
         self.note: Optional[str] = None
         self._given = dict(config=config, checkpoint=checkpoint, window=window, stride=stride,
                            precision=precision, options=cfg_options)
         self._device = device
         self._mutex = threading.RLock()
         self._model: Optional[SearchModel] = None
-        self._store: Optional[IndexStore] = None
-        self._loaded: Optional[tuple[Any, IndexedClips]] = None  # version, and what was read then
+        self._store: Union[IndexStore, MilvusStore, None] = None
+        self._loaded: Optional[tuple[Any, Any]] = None  # version, and what was read then
         self._approximate: Optional[approximate.ApproximateIndex] = None  # of the same version
         self._known: dict[str, Any] = {}
         if exists(self.index):
-            with closing(IndexStore(self.index)) as store:
+            with closing(open_store(self.index)) as store:
                 self._known = self._settings_of(store)
         Windows(*self._windows)  # refuses those that cannot be
 
@@ -110,11 +115,16 @@ class VideoSearch:
             self._store.close()
         self._store = self._loaded = None
 
+    def _let_go(self) -> None:
+        """Read a store by address anew: it sees at once only what was written before it opened."""
+        if is_remote(self.index):
+            self.close()
+
     @property
-    def store(self) -> IndexStore:
+    def store(self) -> Union[IndexStore, MilvusStore]:
         """The index, for reading."""
         if self._store is None:
-            self._store = IndexStore(self.index)
+            self._store = open_store(self.index)
         return self._store
 
     @property
@@ -167,10 +177,10 @@ class VideoSearch:
         raise UnusableIndexError(
             f"'{self.index}' was made by {told(self._known)}; this is {told(settings)}: other "
             f'{", ".join(differing)}. Search with what made it, or make it anew: '
-            f'python tools/search.py index FOLDER --index {self.index} --rebuild')
+            f'python tools/search.py index FOLDER {option(self.index)} --rebuild')
 
     def add(self, *roots: Union[str, Path], workers: Optional[int] = None,
-            watch: Optional[Callable] = None) -> Report:
+            watch: Optional[Callable] = None, ranks: Optional[Ranks] = None) -> Report:
         """Bring the index up to date with folders or files.
 
         What is in the index and has not changed is left as it is; what is no longer there is
@@ -180,9 +190,10 @@ class VideoSearch:
             *roots (str | Path): Folders, searched with all that is in them, or files.
             workers (int, optional): Processes that decode. Defaults to one a core.
             watch (Callable, optional): See :class:`~mmc2v.search.indexing.Indexer`.
+            ranks (Ranks, optional): Processes that call this together. Defaults to this one alone.
 
         Returns:
-            Report: What was done.
+            Report: What was done; at the first of several processes by all of them.
 
         Raises:
             FileNotFoundError: If a root is not there.
@@ -190,22 +201,32 @@ class VideoSearch:
             OSError: If the index cannot be written.
         """
         places = [_absolute(root) for root in roots]
-        workers = os.cpu_count() or 1 if workers is None else workers
+        ranks = ranks or Ranks()
+        if workers is None:
+            workers = max(1, (os.cpu_count() or 1) // ranks.per_node)
         if workers < 1:
             raise ValueError(f'workers must be at least 1, got {workers}')
         check_roots(places)
-        with writing(self.index) as store, SharedProgress(self.index, watch) as progress:
+        with ranks.writing(self.index) as store, SharedProgress(
+                self.index if ranks.is_first else None, watch) as progress:
             settings = self.settings
             source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
             with VideoWorkers(workers, settings['pipeline'],
                               settings['window'], settings['stride']) as processes:
                 model = self.model  # while the processes start
-                if not self._known:
-                    store.set(dict(settings, weights=model.weights, width=model.width))
-                    self._known = store.settings
-                store.roots = [*store.roots, *places]
-                return Indexer(store, model.model, source.num_frames, processes,
-                               progress).run(places)
+                if ranks.is_first:
+                    if not self._known:
+                        store.set(dict(settings, weights=model.weights, width=model.width))
+                        self._known = store.settings
+                    store.roots = [*store.roots, *places]
+                with ranks.shared(self.index, store) as shared:
+                    if not ranks.is_first:
+                        self._known = self._settings_of(self.store)
+                        self._refuse_other(dict(settings, weights=model.weights))
+                    report = Indexer(shared, model.model, source.num_frames, processes,
+                                     progress, ranks).run(places)
+        self._let_go()
+        return report
 
     def remove(self, *roots: Union[str, Path]) -> int:
         """Forget files, or what was in folders; the files themselves stay where they are.
@@ -217,12 +238,13 @@ class VideoSearch:
             int: Number of files that were in the index.
         """
         places = [_absolute(root) for root in roots]
-        IndexStore(self.index).close()  # it is not made to be empty
+        open_store(self.index).close()  # it is not made to be empty
         with writing(self.index) as store:
             paths = inside(places, store.files())
             store.remove(paths)
             gone = inside(places, store.roots)
             store.roots = [root for root in store.roots if root not in gone]
+        self._let_go()
         return len(paths)
 
     def search(self, query: Union[str, Path], top: int = 10, per_video: int = 3) -> list[VideoHit]:
@@ -256,7 +278,8 @@ class VideoSearch:
                          hit.moments) for hit in found]
 
     @contextmanager
-    def reading(self, encode: Callable[[], Any]) -> Iterator[tuple[Any, IndexedClips]]:
+    def reading(self, encode: Callable[[], Any]) -> Iterator[
+            tuple[Any, Union[IndexedClips, MilvusClips]]]:
         """Encode queries by the model of the index, and read the index as it is then.
 
         Args:
@@ -285,7 +308,7 @@ class VideoSearch:
             self._known, self._model = settings, None
 
     @staticmethod
-    def _settings_of(store: IndexStore) -> dict[str, Any]:
+    def _settings_of(store: Union[IndexStore, MilvusStore]) -> dict[str, Any]:
         settings = store.settings
         if settings:  # otherwise nothing has been indexed
             check_settings(settings, store)
@@ -310,6 +333,9 @@ class VideoSearch:
             ImportError: If FAISS is not installed.
             ValueError: If the index holds nothing.
         """
+        if is_remote(self.index):
+            raise ValueError('Milvus has an index for approximate search of its own; leave out '
+                             '--ann')
         self._take_over()
         with self.store.reading():
             clips, state = self._clips(in_memory=True), self.store.state
@@ -338,8 +364,8 @@ class VideoSearch:
                 encoder.add(message.numbers, message.images)
         return encoder.finish()[-1].astype(np.float32)
 
-    def load(self) -> IndexedClips:
-        """Read all vectors into memory, for a process that is asked again and again.
+    def load(self) -> Union[IndexedClips, MilvusClips]:
+        """Read all vectors of a file into memory, for a process that is asked again and again.
 
         Exact search always does; approximate search otherwise reads of the index what it needs.
         """
@@ -348,8 +374,13 @@ class VideoSearch:
             with self.store.reading():
                 return self._clips(in_memory=True)
 
-    def _clips(self, in_memory: bool) -> IndexedClips:
+    def _clips(self, in_memory: bool) -> Union[IndexedClips, MilvusClips]:
         """Return all clips; they are read again after changes."""
+        if isinstance(self.store, MilvusStore):
+            version = self.store.version
+            if self._loaded is None or self._loaded[0] != version:
+                self._loaded = version, MilvusClips(self.store)
+            return self._loaded[1]
         version = self.store.version, approximate.stamp(self.index)
         if self._loaded is None or self._loaded[0] != version:
             self._loaded = None  # two may not fit into memory
@@ -371,6 +402,14 @@ class VideoSearch:
         except ValueError as error:
             self.note = f'exact search: {error}'
             return None
+
+
+def _place_of(index: Union[str, Path]) -> str:
+    """Return the address of a store as it is, and the absolute path of a file."""
+    if isinstance(index, str) and is_remote(index):
+        parse_address(index)
+        return index
+    return _absolute(index)
 
 
 def _absolute(path: Union[str, Path]) -> str:

@@ -3,11 +3,15 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Union
 
 from filelock import FileLock, Timeout
 
+from .milvus import MilvusStore
 from .records import UnusableIndexError
 from .store import IndexStore, delete_index, exists, has_our_header
+from .stores import beside, is_remote
+from .stores import exists as is_anywhere
 
 
 @contextmanager
@@ -33,14 +37,20 @@ def writing_lock(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: str) -> Iterator[IndexStore]:
-    """Open an index for writing, by this process alone; it is made where there is none.
+def writing(path: str) -> Iterator[Union[IndexStore, MilvusStore]]:
+    """Open an index for writing; it is made where there is none.
+
+    Into a file this process alone writes. Of a store by address that is not seen to.
 
     Raises:
         ValueError: If another process writes into it, or see :class:`IndexStore`.
     """
-    with writing_lock(path), closing(IndexStore(path, create=True)) as store:
-        yield store
+    if is_remote(path):
+        with closing(MilvusStore(path, create=True)) as store:
+            yield store
+    else:
+        with writing_lock(path), closing(IndexStore(path, create=True)) as store:
+            yield store
 
 
 @contextmanager
@@ -58,7 +68,13 @@ def rebuilding(path: str) -> Iterator[str]:
     Raises:
         ValueError: If another process writes into it.
     """
-    new = f'{path}.rebuild'
+    new = beside(path, 'rebuild')
+    if is_remote(path):
+        is_anywhere(path)  # refused if it is something else
+        yield new
+        with closing(MilvusStore(new)) as made, closing(MilvusStore(path, create=True)) as old:
+            made.take_place_of(old)
+        return
     with writing_lock(path):
         if exists(path) and not has_our_header(path):
             raise UnusableIndexError(f"'{path}' is no index of mmc2v and stays as it is; choose "

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Optional
 from ..names import FolderNames
 from ..progress_file import read_progress
 from ..records import FileRecord, Outline
-from ..store import IndexStore
+from ..stores import open_store
 from .errors import RefusedError
 
 _VIDEO_ID = re.compile('[0-9a-f]{32}')
@@ -62,7 +62,7 @@ class Catalogue:
     def __init__(self, index: str) -> None:
         self._index = index
         self._mutex = threading.Lock()
-        self._store: Optional[IndexStore] = None
+        self._store: Any = None
         self._summary: Optional[tuple[Any, dict[str, Any]]] = None
 
     def close(self) -> None:
@@ -72,12 +72,12 @@ class Catalogue:
                 self._store.close()
             self._store = None
 
-    def _opened(self) -> IndexStore:
+    def _opened(self) -> Any:
         if self._store is not None and not self._store.is_in_place:
             self._store.close()
             self._store = self._summary = None
         if self._store is None:
-            self._store = IndexStore(self._index)
+            self._store = open_store(self._index)
         return self._store
 
     def clip(self, name: str) -> CatalogueClip:
@@ -127,7 +127,7 @@ class Catalogue:
             progress._asdict(), share=round(progress.share, 4), hours=round(progress.hours, 4)))
 
 
-def _summary_of(store: IndexStore) -> dict[str, Any]:
+def _summary_of(store: Any) -> dict[str, Any]:
     counts, names = store.counts(), FolderNames(store.roots)
     folders: dict[str, int] = {}
     for path, record in store.files().items():

@@ -1,0 +1,554 @@
+"""An index in Milvus, for more clips than one machine holds, and for many processes that write.
+
+Two collections: that of the name has a row a clip, the other one (``NAME_files``) a row a file.
+Ids are made of what is in a file and where, so that what is written twice is written once. A file's
+row comes after the rows of its clips: what has no file is unfinished, and is not found.
+
+C clips of a file, D width of their vectors.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Optional
+from urllib.parse import parse_qsl, urlsplit
+
+import numpy as np
+
+from .records import Content, FileRecord, Outline, Stat, Store, UnusableIndexError
+
+_FORMAT = 1
+_PREFIX = 'mmc2v.'  # of our properties of a collection
+_SECONDS = 30  # that one call may take
+# Seconds for which a server that was there is waited for, and between two tries.
+_PATIENCE, _BETWEEN_TRIES = 120, 1.0
+# Rows of one call, and values of one list in a filter.
+_ROWS, _LISTED, _MOST_ROWS = 1000, 1000, 16384
+_MOST_TEXT, _MOST_PATH = 4000, 32768
+# Codes of errors that do not pass: not found, wrong arguments, no right to do it.
+_LASTING = {100, 1100, 1101, 1400, 1401, 1402, 1801, 1802}
+# Seconds after which clips of no file are taken for what a killed run has left.
+_ABANDONED = 3600
+_TOKEN = 'MMC2V_MILVUS_TOKEN'
+# Of a query with a limit: the rows of the least ids.
+_IN_ORDER = dict(iterator='True', reduce_stop_for_best='True')
+_CLIP_FIELDS = ['digest', 'number', 'start', 'end', 'duration']
+
+
+class Place(NamedTuple):
+    """Where a collection is.
+
+    Attributes:
+        uri (str): Of the server.
+        database (str): '' for the default one.
+        name (str): Of the collection.
+        parameters (dict[str, int]): Of the search, for an index that an operator has chosen.
+    """
+
+    uri: str
+    database: str
+    name: str
+    parameters: dict[str, int]
+
+
+def parse_address(address: str) -> Place:
+    """Read an address, ``http://HOST:PORT/[DATABASE/]COLLECTION[?nprobe=64]``.
+
+    Raises:
+        ValueError: With what is wrong.
+    """
+    form = 'http://HOST:19530/COLLECTION'
+    try:
+        parts = urlsplit(address)
+        port = parts.port or 19530
+    except ValueError as error:
+        raise ValueError(f"'{address}' is no address of a store ({error}); it has the form "
+                         f'{form}') from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError('a password in an address is seen by everyone on this machine; give '
+                         f'USER:PASSWORD or a token in the environment variable {_TOKEN}')
+    names = parts.path.strip('/').split('/')
+    if parts.scheme not in ('http', 'https') or not parts.hostname or len(names) > 2 or not all(
+            re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,199}', name) for name in names):
+        raise ValueError(f"'{address}' is no address of a store; it has the form {form}, the name "
+                         'of letters, digits and underscores')
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    if not all(key.isidentifier() and value.isdecimal() for key, value in given):
+        raise ValueError(f"'{address}': after the question mark come parameters of Milvus' search "
+                         'with whole numbers, such as nprobe=64')
+    host = f'[{parts.hostname}]' if ':' in parts.hostname else parts.hostname
+    return Place(f'{parts.scheme}://{host}:{port}', names[0] if len(names) == 2 else '', names[-1],
+                 {key: int(value) for key, value in given})
+
+
+class MilvusStore(Store):
+    """Reads and writes an index in Milvus; see :class:`~mmc2v.search.store.IndexStore`.
+
+    Contents are known by the hexadecimal digest of their bytes.
+
+    Args:
+        address (str): See :func:`parse_address`.
+        create (bool): It is made where there is none, once its settings are known. By default it
+            is only read.
+
+    Raises:
+        ImportError: If pymilvus is not installed.
+        FileNotFoundError: If there is no such collection.
+        UnusableIndexError: If it is none of ours.
+        OSError: If the server cannot be reached.
+    """
+
+    def __init__(self, address: str, create: bool = False) -> None:
+        self.path, self._place, self._writes = address, parse_address(address), create
+        self._name, self._files = self._place.name, f'{self._place.name}_files'
+        self._client: Any = None
+        self._is_known = False  # whether the server ever answered
+        self._replaced: set[str] = set()  # contents that files had before
+        self._is_there = self._call('has_collection', self._name)
+        if self._is_there:
+            self._check()
+            # what is read from here on is at least as new as now
+            self._count(self._files, '', 'Strong')
+        elif not create:
+            raise FileNotFoundError(f"there is no index '{address}'; make one: python tools/"
+                                    f"search.py index FOLDER --store '{address}'")
+
+    def _check(self) -> None:
+        found = self._properties().get('format')
+        if found is None:
+            raise UnusableIndexError(f"'{self.path}' is a collection of something else; choose "
+                                     'another name')
+        if found != _FORMAT:
+            raise UnusableIndexError(f"'{self.path}' is an index of format {found}; this mmc2v "
+                                     f'reads format {_FORMAT}. Make it anew with --rebuild')
+        if not self._call('has_collection', self._files):
+            raise self.damaged(f'the collection {self._files} is not there')
+
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Do something on the server; wait for one that was there and is gone.
+
+        Raises:
+            OSError: If it does not come back, or says no.
+        """
+        return self._tried(lambda: getattr(self._connected(), method)(
+            *args, timeout=_SECONDS, **kwargs), method)
+
+    def _tried(self, function: Any, what: str) -> Any:
+        pymilvus = _import_pymilvus()
+        end = time.monotonic() + (_PATIENCE if self._is_known else 0)
+        is_said = False
+        while True:
+            try:
+                found = function()
+                self._is_known = True
+                return found
+            except (pymilvus.MilvusException, ConnectionError, TimeoutError) as error:
+                self._close_client()
+                if getattr(error, 'code', None) in _LASTING:
+                    raise self._error(what, error) from error
+                if time.monotonic() > end:
+                    raise self._error(what, error) from error
+                if not is_said:
+                    print(f'the server of {self.path} does not answer; waiting for it',
+                          file=sys.stderr, flush=True)
+                    is_said = True
+                time.sleep(_BETWEEN_TRIES)
+
+    def _error(self, what: str, error: Exception) -> OSError:
+        text = ' '.join(str(getattr(error, 'message', None) or error).split())[:300]
+        if getattr(error, 'code', None) in _LASTING:
+            return OSError(f"the store '{self.path}' refuses {what}: {text}")
+        return OSError(f"the store '{self.path}' cannot be reached ({text}). Is the server "
+                       'running, and the address right? What was indexed stays; the same command '
+                       'goes on')
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            pymilvus = _import_pymilvus()
+            self._client = pymilvus.MilvusClient(
+                uri=self._place.uri, token=os.environ.get(_TOKEN, ''),
+                db_name=self._place.database, timeout=5)
+        return self._client
+
+    def _close_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._close_client()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See :meth:`IndexStore.reading`; a file that is written meanwhile may be seen."""
+        yield
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the collection is still there."""
+        return self._call('has_collection', self._name)
+
+    @property
+    def version(self) -> Any:
+        """What changes when files are added, and when a run ends that has changed some."""
+        return self._properties().get('changed'), self._count(self._files, '')
+
+    def _properties(self) -> dict[str, Any]:
+        found = {}
+        for key, value in self._call('describe_collection', self._name)['properties'].items():
+            if key.startswith(_PREFIX):
+                try:
+                    found[key[len(_PREFIX):]] = json.loads(value)
+                except (TypeError, ValueError, RecursionError):
+                    raise self.damaged(f'the property {key!r} is no JSON') from None
+        return found
+
+    def _all_settings(self) -> dict[str, Any]:
+        if not self._is_there:
+            return {}
+        found = self._properties()
+        return {key: found[key] for key in found if key not in ('format', 'changed')}
+
+    def set(self, settings: Mapping[str, Any]) -> None:
+        """Write settings beside those that are there; the first ones make the collections."""
+        if self._is_there:
+            self._call('alter_collection_properties', self._name, _encoded(settings))
+            return
+        self._create(int(settings['width']), dict(settings, format=_FORMAT))
+        self._is_there = True
+
+    def _create(self, width: int, properties: Mapping[str, Any]) -> None:
+        """Make the collections; that of the files first, so that there is both or nothing."""
+        kind = _import_pymilvus().DataType
+        text = dict(datatype=kind.VARCHAR)
+        fields = {
+            self._files: dict(
+                id=dict(text, is_primary=True, max_length=64),
+                path=dict(text, max_length=_MOST_PATH), size=dict(datatype=kind.INT64),
+                mtime=dict(datatype=kind.INT64), digest=dict(text, max_length=64),
+                duration=dict(datatype=kind.DOUBLE), damage=dict(text, max_length=4 * _MOST_TEXT),
+                reason=dict(text, max_length=4 * _MOST_TEXT),
+                # each collection has to have one
+                place=dict(datatype=kind.FLOAT_VECTOR, dim=2)),
+            self._name: dict(
+                id=dict(text, is_primary=True, max_length=128), digest=dict(text, max_length=64),
+                number=dict(datatype=kind.INT32), start=dict(datatype=kind.DOUBLE),
+                end=dict(datatype=kind.DOUBLE), duration=dict(datatype=kind.DOUBLE),
+                whole=dict(datatype=kind.BOOL), written=dict(datatype=kind.INT64),
+                vector=dict(datatype=kind.FLOAT_VECTOR, dim=width))}
+        for name, columns in fields.items():
+            if self._call('has_collection', name):  # of one that was half made
+                self._call('drop_collection', name)
+            schema = _import_pymilvus().MilvusClient.create_schema(auto_id=False,
+                                                                   enable_dynamic_field=False)
+            for column, options in columns.items():
+                schema.add_field(column, **options)
+            indexes = self._connected().prepare_index_params()
+            vector = 'vector' if name == self._name else 'place'
+            indexes.add_index(vector, index_type='AUTOINDEX', metric_type='IP')
+            indexes.add_index('digest', index_type='')  # what suits a text
+            self._call('create_collection', name, schema=schema, index_params=indexes,
+                       consistency_level='Bounded',
+                       properties=_encoded(properties) if name == self._name else {})
+
+    def drop(self) -> None:
+        """Delete the collections."""
+        for name in (self._name, self._files):
+            self._call('drop_collection', name)
+
+    def take_place_of(self, other: 'MilvusStore') -> None:
+        """Replace another index of the same server by this one."""
+        other.drop()
+        # that of the clips last: without it there is no index, and not half of one
+        self._call('rename_collection', self._files, other._files)
+        self._call('rename_collection', self._name, other._name)
+
+    # files
+
+    def files(self) -> dict[str, FileRecord]:
+        """Return what is known of each file, by path."""
+        return dict(map(self._file, self._all(self._files, '', [
+            'path', 'size', 'mtime', 'digest', 'reason'])))
+
+    def files_of(self, content: str) -> dict[str, FileRecord]:
+        """Return the files that have a content, by path, in the order of names."""
+        return dict(sorted(map(self._file, self._listed(self._files, 'digest', [content], [
+            'path', 'size', 'mtime', 'digest', 'reason']))))
+
+    def _file(self, row: Mapping[str, Any]) -> tuple[str, FileRecord]:
+        return _path(row['path']), FileRecord(Stat(row['size'], row['mtime']),
+                                              row['digest'] or None, row['reason'] or None)
+
+    def content_of(self, digest: bytes) -> Optional[str]:
+        """Return the number of a content, or None where it is not in the index."""
+        return digest.hex() if self._one_file(digest.hex()) else None
+
+    def _one_file(self, content: str) -> Optional[dict[str, Any]]:
+        """Return fields of one of the files that have a content."""
+        rows = self._call('query', self._files, filter=_in('digest', [content]), limit=1,
+                          output_fields=['duration', 'damage'],
+                          consistency_level=self._level('Bounded'))
+        return rows[0] if rows else None
+
+    def _with_files(self, digests: Sequence[str]) -> set[str]:
+        """Return which contents some file has."""
+        return {row['digest'] for row in self._listed(self._files, 'digest', digests, ['digest'],
+                                                      'Strong')}
+
+    def videos(self, digests: Sequence[str]) -> dict[str, list[str]]:
+        """Return the paths of contents, in the order of names; of those that files have."""
+        found: dict[str, list[str]] = {}
+        for row in self._listed(self._files, 'digest', digests, ['path', 'digest']):
+            found.setdefault(row['digest'], []).append(_path(row['path']))
+        return {digest: sorted(paths) for digest, paths in found.items()}
+
+    def add(self, path: str, stat: Stat, content: Content) -> None:
+        """Put a file with what is in it into the index: its clips, and then itself."""
+        digest, several = content.digest.hex(), len(content.spans) > 1
+        now = int(time.time())
+        rows = []
+        for number, ((start, end), vector) in enumerate(zip(content.spans.tolist(),
+                                                            content.vectors)):
+            is_whole = several and number == len(content.spans) - 1
+            rows.append(dict(id=clip_row_id(digest, start, is_whole), digest=digest, number=number,
+                             start=start, end=end, duration=content.duration, whole=is_whole,
+                             written=now, vector=vector.astype(np.float32)))
+        for first in range(0, len(rows), _ROWS):
+            self._call('upsert', self._name, rows[first:first + _ROWS])
+        self._put(path, stat, digest, content.duration, content.damage)
+
+    def link(self, path: str, stat: Stat, content: str) -> None:
+        """Say that a file has a content that is in the index already."""
+        other = self._one_file(content)
+        if other:  # otherwise it was removed meanwhile, and the next run reads the file
+            self._put(path, stat, content, other['duration'], other['damage'])
+
+    def refuse(self, path: str, stat: Stat, reason: str) -> None:
+        """List a file with the reason for which it cannot be read."""
+        self._put(path, stat, '', 0.0, None, reason)
+
+    def _put(self, path: str, stat: Stat, digest: str, duration: float, damage: Optional[str],
+             reason: str = '') -> None:
+        text = _text(path)
+        if len(text.encode()) > _MOST_PATH:
+            raise ValueError(f'the path {path!r} is longer than {_MOST_PATH} bytes')
+        name = _file_id(path)
+        before = self._listed(self._files, 'id', [name], ['digest'])
+        self._replaced.update({row['digest'] for row in before} - {digest, ''})
+        self._call('upsert', self._files, [dict(
+            id=name, path=text, size=stat.size, mtime=stat.mtime, digest=digest, duration=duration,
+            damage=(damage or '')[:_MOST_TEXT], reason=reason[:_MOST_TEXT], place=[0.0, 0.0])])
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Forget files, and what was in them alone."""
+        names = [_file_id(path) for path in paths]
+        for first in range(0, len(names), _LISTED):
+            some = names[first:first + _LISTED]
+            self._replaced.update(row['digest'] for row in self._listed(
+                self._files, 'id', some, ['digest'], 'Strong') if row['digest'])
+            self._call('delete', self._files, ids=some)
+        self._forget(self._replaced)
+        self._replaced = set()
+        self._note_change()
+
+    def finish(self) -> None:
+        """Let go of contents that no file has any more, and have what was written made fast.
+
+        Called once at the end of a run, when nobody else writes.
+        """
+        if not self._is_there:
+            return
+        old = int(time.time()) - _ABANDONED
+        known = {row['digest'] for row in self._all(self._files, '', ['digest'], 'Strong')}
+        left = {row['digest'] for row in self._all(
+            self._name, f'number == 0 and written < {old}', ['digest'])} - known
+        self._forget(left | self._replaced)
+        self._replaced = set()
+        for name in (self._name, self._files):
+            self._call('flush', name)
+        self._note_change()
+
+    def _forget(self, digests: Iterable[str]) -> None:
+        """Delete the clips of contents that no file has."""
+        digests = sorted(digests)
+        for first in range(0, len(digests), _LISTED):
+            some = digests[first:first + _LISTED]
+            gone = sorted(set(some) - self._with_files(some))
+            if gone:
+                self._call('delete', self._name, filter=_in('digest', gone))
+
+    def _note_change(self) -> None:
+        self._call('alter_collection_properties', self._name, _encoded(dict(
+            changed=time.time_ns())))
+
+    # clips
+
+    def find(self, prefix: bytes) -> Optional[Outline]:
+        """Return the content whose digest begins with some bytes; None where there is none."""
+        rows = self._all(self._name, f'digest like "{prefix.hex()}%"', _CLIP_FIELDS)
+        return self._outline([row for row in rows if row['digest'] == rows[0]['digest']]
+                             ) if rows else None
+
+    def _outline(self, rows: list[dict[str, Any]]) -> Outline:
+        rows.sort(key=lambda row: row['number'])
+        digest = rows[0]['digest']
+        if [row['number'] for row in rows] != list(range(len(rows))):
+            raise self.damaged(f'content {digest} is not of whole clips')
+        return Outline(digest, bytes.fromhex(digest), rows[0]['duration'], None,
+                       np.array([(row['start'], row['end']) for row in rows]))
+
+    def outlines(self) -> Iterator[Outline]:
+        """Yield what is known of all contents that files have, without vectors or spans."""
+        seen = set()
+        for row in self._all(self._files, 'digest != ""', ['digest', 'duration', 'damage']):
+            if row['digest'] not in seen:
+                seen.add(row['digest'])
+                yield Outline(row['digest'], bytes.fromhex(row['digest']), row['duration'],
+                              row['damage'] or None, np.zeros((0, 2)))
+
+    def contents(self) -> Iterator[tuple[str, Content]]:
+        """Yield number and content of all, in the order of digests."""
+        damage = {row['digest']: row['damage'] for row in self._all(
+            self._files, 'digest != ""', ['digest', 'damage'])}
+        waiting: list[dict[str, Any]] = []
+        for row in [*self._pages(self._name, '', [*_CLIP_FIELDS, 'vector']), None]:
+            if waiting and (row is None or row['digest'] != waiting[0]['digest']):
+                outline = self._outline(waiting)
+                vectors = np.array([one['vector'] for one in waiting], np.float16)
+                yield outline.number, Content(outline.digest, outline.duration, outline.spans,
+                                              vectors, damage.get(outline.number) or None)
+                waiting = []
+            if row is not None:
+                waiting.append(row)
+
+    def vector(self, content: str, clip: int) -> Optional[np.ndarray]:
+        """Return the (D,) float32 vector of a clip, or None where it is not there."""
+        rows = self._call('query', self._name, output_fields=['vector'], limit=1,
+                          filter=f'{_in("digest", [content])} and number == {int(clip)}')
+        return np.array(rows[0]['vector'], np.float32) if rows else None
+
+    def sample(self, count: int) -> np.ndarray:
+        """Return (S, D) float32 vectors of about so many clips, chosen by their digests."""
+        share = count / max(1, self._count(self._name, ''))
+        condition = 'whole == false'
+        if share < 1:
+            condition += f' and digest < "{int(share * 16 ** 8):08x}"'
+        rows = self._call('query', self._name, filter=condition, output_fields=['vector'],
+                          limit=min(_MOST_ROWS, 4 * count))
+        return np.array([row['vector'] for row in rows], np.float32).reshape(-1, self.width)
+
+    def nearest(self, vector: np.ndarray, condition: str, count: int) -> list[dict[str, Any]]:
+        """Return fields of the clips that are likely nearest to a vector.
+
+        Args:
+            vector (np.ndarray): (D,) float32.
+            condition (str): A filter of Milvus.
+            count (int): Of clips, at most 16,384.
+        """
+        found = self._call('search', self._name, data=[vector.astype(np.float32)],
+                           filter=condition, limit=min(count, _MOST_ROWS),
+                           output_fields=[*_CLIP_FIELDS, 'vector'], search_params=dict(
+                               metric_type='IP', params=self._place.parameters))[0]
+        return list({hit['id']: dict(hit['entity']) for hit in found}.values())
+
+    def counts(self) -> dict[str, int]:
+        """Return how many files, contents and clips there are, and bytes of vectors."""
+        clips = self._count(self._name, '')
+        lengths = {outline.number: outline.duration for outline in self.outlines()}
+        return dict(files=self._count(self._files, ''), contents=len(lengths), clips=clips,
+                    unreadable=self._count(self._files, 'digest == ""'),
+                    vector_bytes=4 * clips * self.width, hours=sum(lengths.values()) / 3600)
+
+    def fault(self) -> Optional[str]:
+        """Return None: Milvus looks after its files itself."""
+
+    def _count(self, name: str, condition: str, consistency: str = 'Bounded') -> int:
+        return self._call('query', name, filter=condition, output_fields=['count(*)'],
+                          consistency_level=self._level(consistency))[0]['count(*)']
+
+    def _level(self, consistency: str) -> str:
+        """Return how new an answer has to be: who writes has to see at least what it wrote."""
+        return 'Session' if self._writes and consistency == 'Bounded' else consistency
+
+    def _listed(self, name: str, field: str, values: Sequence[str], fields: Sequence[str],
+                consistency: str = 'Bounded') -> list[dict[str, Any]]:
+        """Return rows that have one of some values."""
+        rows = []
+        for first in range(0, len(values), _LISTED):
+            condition = _in(field, values[first:first + _LISTED])
+            some = self._call('query', name, filter=condition, output_fields=list(fields),
+                              limit=_MOST_ROWS, consistency_level=self._level(consistency))
+            if len(some) >= _MOST_ROWS:  # there may be more, as of a file with many copies
+                some = self._all(name, condition, fields, consistency)
+            rows += some
+        return rows
+
+    def _all(self, name: str, condition: str, fields: Sequence[str],
+             consistency: str = 'Bounded') -> list[dict[str, Any]]:
+        return list(self._pages(name, condition, fields, consistency))
+
+    def _pages(self, name: str, condition: str, fields: Sequence[str],
+               consistency: str = 'Bounded') -> Iterator[dict[str, Any]]:
+        """Yield rows in the order of ids, however many."""
+        if not self._is_there:
+            return
+        last = ''
+        while True:
+            # pages by id: an iterator of the client would not outlive the server
+            after = f'id > {json.dumps(last)}' + (f' and ({condition})' if condition else '')
+            rows = self._call('query', name, filter=after, output_fields=['id', *fields],
+                              limit=_ROWS, consistency_level=self._level(consistency),
+                              **_IN_ORDER)
+            if not rows:
+                return
+            rows.sort(key=lambda row: row['id'])
+            yield from rows
+            last = rows[-1]['id']
+
+
+def _import_pymilvus() -> Any:
+    try:
+        import pymilvus
+    except ImportError:
+        raise ImportError("a store by address needs pymilvus: pip install 'mmc2v[milvus]'"
+                          ) from None
+    for name in ('pymilvus', 'pymilvus.decorators', 'pymilvus.client'):  # we say it ourselves
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return pymilvus
+
+
+def _encoded(properties: Mapping[str, Any]) -> dict[str, str]:
+    return {f'{_PREFIX}{key}': json.dumps(value) for key, value in properties.items()}
+
+
+def _in(field: str, values: Sequence[str]) -> str:
+    return f'{field} in {json.dumps(list(values))}'
+
+
+def clip_row_id(digest: str, start: float, is_whole: bool) -> str:
+    """Return the id of a clip: of what is in its file, and where it begins."""
+    return f'{digest}-' + ('whole' if is_whole else f'{round(1e6 * start):015d}')
+
+
+def _file_id(path: str) -> str:
+    return hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+
+
+def _text(path: str) -> str:
+    """Return a path as a text of Unicode, which not every name of a file is."""
+    return os.fsencode(path.replace('\\', '\\\\')).decode('utf-8', 'backslashreplace')
+
+
+def _path(text: str) -> str:
+    """Return the path of a text; the inverse of :func:`_text`."""
+    data = re.sub(rb'\\(\\|x[0-9a-f]{2})', lambda match: b'\\' if match[1] == b'\\'
+                  else bytes.fromhex(match[1][1:].decode()), text.encode())
+    return os.fsdecode(data)
