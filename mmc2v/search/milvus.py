@@ -26,7 +26,7 @@ from .records import Content, FileRecord, Outline, Stat, Store, UnusableIndexErr
 
 _FORMAT = 1
 _PREFIX = 'mmc2v.'  # of our properties of a collection
-_SECONDS = 30  # that one call may take
+_SECONDS, _SECONDS_OF_FLUSH = 30, 3600  # that one call may take
 # Seconds for which a server that was there is waited for, and between two tries.
 _PATIENCE, _BETWEEN_TRIES = 120, 1.0
 # Rows of one call, and values of one list in a filter.
@@ -97,6 +97,7 @@ class MilvusStore(Store):
         address (str): See :func:`parse_address`.
         create (bool): It is made where there is none, once its settings are known. By default it
             is only read.
+        check (bool): Look whether it is whole. Defaults to True.
 
     Raises:
         ImportError: If pymilvus is not installed.
@@ -105,18 +106,20 @@ class MilvusStore(Store):
         OSError: If the server cannot be reached.
     """
 
-    def __init__(self, address: str, create: bool = False) -> None:
-        self.path, self._place, self._writes = address, parse_address(address), create
+    def __init__(self, address: str, create: bool = False, check: bool = True) -> None:
+        self.path, self._place = address, parse_address(address)
         self._name, self._files = self._place.name, f'{self._place.name}_files'
         self._client: Any = None
         self._is_known = False  # whether the server ever answered
         self._replaced: set[str] = set()  # contents that files had before
+        self._written: dict[str, dict[str, Any]] = {}  # contents of files of this run
         self._is_there = self._call('has_collection', self._name)
-        if self._is_there:
+        if self._is_there and check:
             self._check()
             # what is read from here on is at least as new as now
-            self._count(self._files, '', 'Strong')
-        elif not create:
+            for name in (self._files, self._name):
+                self._count(name, '', 'Strong')
+        elif not self._is_there and not create:
             raise FileNotFoundError(f"there is no index '{address}'; make one: python tools/"
                                     f"search.py index FOLDER --store '{address}'")
 
@@ -137,8 +140,8 @@ class MilvusStore(Store):
         Raises:
             OSError: If it does not come back, or says no.
         """
-        return self._tried(lambda: getattr(self._connected(), method)(
-            *args, timeout=_SECONDS, **kwargs), method)
+        kwargs.setdefault('timeout', _SECONDS)
+        return self._tried(lambda: getattr(self._connected(), method)(*args, **kwargs), method)
 
     def _tried(self, function: Any, what: str) -> Any:
         pymilvus = _import_pymilvus()
@@ -264,7 +267,7 @@ class MilvusStore(Store):
         for name in (self._name, self._files):
             self._call('drop_collection', name)
 
-    def take_place_of(self, other: 'MilvusStore') -> None:
+    def take_place_of(self, other: MilvusStore) -> None:
         """Replace another index of the same server by this one."""
         other.drop()
         # that of the clips last: without it there is no index, and not half of one
@@ -292,10 +295,15 @@ class MilvusStore(Store):
         return digest.hex() if self._one_file(digest.hex()) else None
 
     def _one_file(self, content: str) -> Optional[dict[str, Any]]:
-        """Return fields of one of the files that have a content."""
+        """Return fields of one of the files that have a content.
+
+        What others wrote within the last seconds may be missing: to read a copy once more is
+        harmless, to wait for the newest state before each file is not.
+        """
+        if content in self._written:
+            return self._written[content]
         rows = self._call('query', self._files, filter=_in('digest', [content]), limit=1,
-                          output_fields=['duration', 'damage'],
-                          consistency_level=self._level('Bounded'))
+                          output_fields=['duration', 'damage'])
         return rows[0] if rows else None
 
     def _with_files(self, digests: Sequence[str]) -> set[str]:
@@ -343,6 +351,8 @@ class MilvusStore(Store):
         name = _file_id(path)
         before = self._listed(self._files, 'id', [name], ['digest'])
         self._replaced.update({row['digest'] for row in before} - {digest, ''})
+        if digest:
+            self._written[digest] = dict(duration=duration, damage=damage)
         self._call('upsert', self._files, [dict(
             id=name, path=text, size=stat.size, mtime=stat.mtime, digest=digest, duration=duration,
             damage=(damage or '')[:_MOST_TEXT], reason=reason[:_MOST_TEXT], place=[0.0, 0.0])])
@@ -356,7 +366,6 @@ class MilvusStore(Store):
                 self._files, 'id', some, ['digest'], 'Strong') if row['digest'])
             self._call('delete', self._files, ids=some)
         self._forget(self._replaced)
-        self._replaced = set()
         self._note_change()
 
     def finish(self) -> None:
@@ -371,9 +380,8 @@ class MilvusStore(Store):
         left = {row['digest'] for row in self._all(
             self._name, f'number == 0 and written < {old}', ['digest'])} - known
         self._forget(left | self._replaced)
-        self._replaced = set()
         for name in (self._name, self._files):
-            self._call('flush', name)
+            self._call('flush', name, timeout=_SECONDS_OF_FLUSH)
         self._note_change()
 
     def _forget(self, digests: Iterable[str]) -> None:
@@ -384,6 +392,8 @@ class MilvusStore(Store):
             gone = sorted(set(some) - self._with_files(some))
             if gone:
                 self._call('delete', self._name, filter=_in('digest', gone))
+        self._replaced.difference_update(digests)
+        self._written.clear()
 
     def _note_change(self) -> None:
         self._call('alter_collection_properties', self._name, _encoded(dict(
@@ -472,11 +482,7 @@ class MilvusStore(Store):
 
     def _count(self, name: str, condition: str, consistency: str = 'Bounded') -> int:
         return self._call('query', name, filter=condition, output_fields=['count(*)'],
-                          consistency_level=self._level(consistency))[0]['count(*)']
-
-    def _level(self, consistency: str) -> str:
-        """Return how new an answer has to be: who writes has to see at least what it wrote."""
-        return 'Session' if self._writes and consistency == 'Bounded' else consistency
+                          consistency_level=consistency)[0]['count(*)']
 
     def _listed(self, name: str, field: str, values: Sequence[str], fields: Sequence[str],
                 consistency: str = 'Bounded') -> list[dict[str, Any]]:
@@ -485,7 +491,7 @@ class MilvusStore(Store):
         for first in range(0, len(values), _LISTED):
             condition = _in(field, values[first:first + _LISTED])
             some = self._call('query', name, filter=condition, output_fields=list(fields),
-                              limit=_MOST_ROWS, consistency_level=self._level(consistency))
+                              limit=_MOST_ROWS, consistency_level=consistency)
             if len(some) >= _MOST_ROWS:  # there may be more, as of a file with many copies
                 some = self._all(name, condition, fields, consistency)
             rows += some
@@ -505,7 +511,7 @@ class MilvusStore(Store):
             # pages by id: an iterator of the client would not outlive the server
             after = f'id > {json.dumps(last)}' + (f' and ({condition})' if condition else '')
             rows = self._call('query', name, filter=after, output_fields=['id', *fields],
-                              limit=_ROWS, consistency_level=self._level(consistency),
+                              limit=_ROWS, consistency_level=consistency,
                               **_IN_ORDER)
             if not rows:
                 return

@@ -1,5 +1,6 @@
 """Where an index is: in a file, or in Milvus by address."""
 import shlex
+from contextlib import closing
 from typing import Union
 
 from . import store as files
@@ -36,9 +37,8 @@ def delete(index: str) -> None:
     """Delete an index."""
     if not is_remote(index):
         return delete_index(index)
-    store = MilvusStore(index, create=True)
-    store.drop()
-    store.close()
+    with closing(MilvusStore(index, create=True, check=False)) as store:
+        store.drop()
 
 
 def beside(index: str, suffix: str) -> str:
