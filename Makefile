@@ -1,17 +1,18 @@
 # make setup | test | demo | compare | ablation | survey | compat | fuzz | kill-test |
-# search-kill-test | lint
+# search-kill-test | test-milvus | lint
 # (each makes .venv first where it is missing)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+MILVUS := $(VENV)-milvus/bin/milvus-server
 
-.PHONY: setup test fuzz kill-test search-kill-test demo compare ablation survey compat lint clean
+.PHONY: setup test test-milvus fuzz kill-test search-kill-test demo compare ablation survey compat lint clean
 
 setup: $(STAMP)
 
 # Remade when a file that decides what is installed is newer than the last whole installation.
-$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/clip.txt requirements/ann.txt requirements/web.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
+$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/clip.txt requirements/ann.txt requirements/web.txt requirements/milvus.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmc2v needs Python 3.11 or newer, \
 	this is " + sys.version.split()[0] + ". Name another: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.13")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +23,15 @@ $(STAMP): requirements/runtime.txt requirements/lite.txt requirements/clip.txt r
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+# A real server, in an environment of its own; it wants its port 2380 for itself.
+$(MILVUS): Makefile
+	test -x $(VENV)-milvus/bin/python || $(PYTHON) -m venv $(VENV)-milvus
+	$(VENV)-milvus/bin/python -m pip install --quiet --disable-pip-version-check milvus==2.3.5
+	touch $(MILVUS)
+
+test-milvus: $(STAMP) $(MILVUS)
+	MMC2V_MILVUS_SERVER=$(CURDIR)/$(MILVUS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/search/milvus
 
 fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/analysis_tools/fuzz_decoding.py --files 30000 --processes 2

@@ -86,8 +86,9 @@ setup(
         'transformers': requirements('transformers'),
         'ann': requirements('ann'),
         'web': requirements('web'),
+        'milvus': requirements('milvus'),
         'tests': requirements('tests') + requirements('lite') + requirements('clip')
-        + requirements('ann') + requirements('web'),
+        + requirements('ann') + requirements('web') + requirements('milvus'),
     },
     classifiers=[
         'Programming Language :: Python :: 3',

@@ -31,6 +31,7 @@ _SECONDS, _SECONDS_OF_FLUSH = 30, 3600  # that one call may take
 _PATIENCE, _BETWEEN_TRIES = 120, 1.0
 # Rows of one call, and values of one list in a filter.
 _ROWS, _LISTED, _MOST_ROWS = 1000, 1000, 16384
+_LOTS = 2 ** 30
 _MOST_TEXT, _MOST_PATH = 4000, 32768
 # Codes of errors that do not pass: not found, wrong arguments, no right to do it.
 _LASTING = {100, 1100, 1101, 1400, 1401, 1402, 1801, 1802}
@@ -118,6 +119,7 @@ class MilvusStore(Store):
             self._check()
             # what is read from here on is at least as new as now
             for name in (self._files, self._name):
+                self._call('load_collection', name)  # it may have been let go of
                 self._count(name, '', 'Strong')
         elif not self._is_there and not create:
             raise FileNotFoundError(f"there is no index '{address}'; make one: python tools/"
@@ -246,6 +248,7 @@ class MilvusStore(Store):
                 number=dict(datatype=kind.INT32), start=dict(datatype=kind.DOUBLE),
                 end=dict(datatype=kind.DOUBLE), duration=dict(datatype=kind.DOUBLE),
                 whole=dict(datatype=kind.BOOL), written=dict(datatype=kind.INT64),
+                lot=dict(datatype=kind.INT32),  # as if drawn: what is below some is a sample
                 vector=dict(datatype=kind.FLOAT_VECTOR, dim=width))}
         for name, columns in fields.items():
             if self._call('has_collection', name):  # of one that was half made
@@ -326,9 +329,10 @@ class MilvusStore(Store):
         for number, ((start, end), vector) in enumerate(zip(content.spans.tolist(),
                                                             content.vectors)):
             is_whole = several and number == len(content.spans) - 1
-            rows.append(dict(id=clip_row_id(digest, start, is_whole), digest=digest, number=number,
-                             start=start, end=end, duration=content.duration, whole=is_whole,
-                             written=now, vector=vector.astype(np.float32)))
+            name = clip_row_id(digest, start, is_whole)
+            rows.append(dict(id=name, digest=digest, number=number, start=start, end=end,
+                             duration=content.duration, whole=is_whole, written=now,
+                             lot=_lot(name), vector=vector.astype(np.float32)))
         for first in range(0, len(rows), _ROWS):
             self._call('upsert', self._name, rows[first:first + _ROWS])
         self._put(path, stat, digest, content.duration, content.damage)
@@ -446,11 +450,11 @@ class MilvusStore(Store):
         return np.array(rows[0]['vector'], np.float32) if rows else None
 
     def sample(self, count: int) -> np.ndarray:
-        """Return (S, D) float32 vectors of about so many clips, chosen by their digests."""
+        """Return (S, D) float32 vectors of about so many clips, whose lots are the least."""
         share = count / max(1, self._count(self._name, ''))
         condition = 'whole == false'
         if share < 1:
-            condition += f' and digest < "{int(share * 16 ** 8):08x}"'
+            condition += f' and lot < {int(share * _LOTS)}'
         rows = self._call('query', self._name, filter=condition, output_fields=['vector'],
                           limit=min(_MOST_ROWS, 4 * count))
         return np.array([row['vector'] for row in rows], np.float32).reshape(-1, self.width)
@@ -542,6 +546,11 @@ def _in(field: str, values: Sequence[str]) -> str:
 def clip_row_id(digest: str, start: float, is_whole: bool) -> str:
     """Return the id of a clip: of what is in its file, and where it begins."""
     return f'{digest}-' + ('whole' if is_whole else f'{round(1e6 * start):015d}')
+
+
+def _lot(name: str) -> int:
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, 'big') % _LOTS
 
 
 def _file_id(path: str) -> str:

@@ -19,17 +19,22 @@ class MilvusServer:
 
     def __init__(self, program, folder):
         self._program, self._folder = program, folder
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            self.port = free.getsockname()[1]
+        self.port = _free_port()
         self._process = None
 
     def start(self, wait=True):
         """Start it."""
-        self._process = subprocess.Popen(
-            [self._program, '--data', self._folder, '--proxy-port', str(self.port)],
-            start_new_session=True, stdin=subprocess.DEVNULL,
-            stdout=(self._folder / 'out.txt').open('ab'), stderr=subprocess.STDOUT)
+        command, more = [self._program, '--data', self._folder, '--proxy-port', str(self.port)], {}
+        if (self._folder / 'configs').exists():
+            # the program that unpacked it would not take a port again so soon
+            command = [self._folder / 'bin' / 'milvus', 'run', 'standalone']
+            more = dict(DEPLOY_MODE='STANDALONE', METRICS_PORT=str(_free_port()),
+                        MILVUS_RUN_DIR=str(self._folder / 'run'),
+                        LD_LIBRARY_PATH=str(self._folder / 'bin'))
+        with (self._folder / 'out.txt').open('ab') as out:
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, env={**os.environ, **more}, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         if wait:
             self.wait()
 
@@ -56,3 +61,9 @@ class MilvusServer:
                 if probe.connect_ex(('127.0.0.1', self.port)):
                     return
             time.sleep(0.05)
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
