@@ -2,13 +2,15 @@
 
     python tools/analysis_tools/benchmark_search.py indexing FOLDER --config C [--checkpoint K]
     python tools/analysis_tools/benchmark_search.py queries --clips 1000 100000
+    python tools/analysis_tools/benchmark_search.py store --store http://HOST:19530/NEW
     python tools/analysis_tools/benchmark_search.py long --hours 3
     python tools/analysis_tools/benchmark_search.py scan --files 100000
 
 indexing: seconds of video a second, beside decoding alone and the model alone, and the least cosine
 of vectors in bfloat16 with those in float32. queries: time, memory and bytes of made vectors of
-width 1,024, beside faiss's flat index where faiss is installed. long: memory while a made video of
-some hours is indexed. scan: time to find that made files have not changed.
+width 1,024, beside faiss's flat index where faiss is installed. store: the same in Milvus. long:
+memory while a made video of some hours is indexed. scan: time to find that made files have not
+changed.
 """
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +66,14 @@ def parse_args() -> argparse.Namespace:
     queries.add_argument('--clips', type=positive_int, nargs='+', default=[1000, 100000],
                          help='sizes of the index; default 1000 100000')
     queries.add_argument('--queries', type=positive_int, default=200, help='default 200')
+    store = commands.add_parser('store', help='a store by address',
+                                description='Measure writing into Milvus and asking it, beside '
+                                'exact search in memory.')
+    store.add_argument('--store', required=True, help='http://HOST:19530/COLLECTION, a new one, '
+                       'which is deleted at the end')
+    store.add_argument('--clips', type=positive_int, nargs='+', default=[10_000, 100_000],
+                       help='clips to measure with; default 10,000 and 100,000')
+    store.add_argument('--queries', type=positive_int, default=100, help='default 100')
     long = commands.add_parser('long', help='memory of a long video',
                                    description='Measure memory of a long video.')
     long.add_argument('--hours', type=non_negative_float, default=3.0, help='default 3')
@@ -225,6 +236,56 @@ def measure_queries(args: argparse.Namespace) -> None:
             measure_approximate(search, table, queries, best, Path(folder))
 
 
+def measure_store(args: argparse.Namespace) -> None:
+    """Write made clips into Milvus, and ask it what exact search is asked."""
+    import numpy as np
+
+    from mmc2v.search.clips import IndexedClips, Wanted
+    from mmc2v.search.milvus_clips import MilvusClips
+    from mmc2v.search.store import IndexStore
+    from mmc2v.search.stores import delete, open_store
+    for clips in args.clips:
+        with tempfile.TemporaryDirectory() as folder:
+            made_index(Path(folder, 'index'), clips)
+            file, store = IndexStore(Path(folder, 'index')), open_store(args.store, create=True)
+            store.set({**file.settings, 'roots': ['/videos']})
+            start, written = time.perf_counter(), 0
+            for number, content in file.contents():
+                store.add(f'/videos/{number:07d}.mp4', Stat(1, 1), content)
+                written += 1
+            writing, start = time.perf_counter() - start, time.perf_counter()
+            store.finish()
+            print(f'{clips} clips: {1000 * writing / written:.1f} ms a file of {CLIPS_A_FILE}, '
+                  f'{clips / writing:.0f} clips/s; finished in {time.perf_counter() - start:.1f} s')
+            table, reader = IndexedClips(file, in_memory=True), MilvusClips(open_store(args.store))
+            rng = np.random.default_rng(1)
+            rows = table.vectors.rows(rng.integers(0, len(table.vectors), args.queries))
+            start = time.perf_counter()
+            reader.scored(rows[0], Wanted())
+            print(f'  first query           {time.perf_counter() - start:.2f} s')
+            exact = ask_clips('exact, in memory', table, rows)
+            ask_clips('Milvus', reader, rows, exact)
+            delete(args.store)
+
+
+def ask_clips(name: str, clips: Any, queries: np.ndarray, exact: Sequence[set] = ()) -> list[set]:
+    """Ask for the ten best of each query, and return them."""
+    import numpy as np
+
+    from mmc2v.search.clips import Wanted
+    times, best = [], []
+    for query in queries:
+        start = time.perf_counter()
+        scored = clips.scored(query, Wanted())
+        times.append(time.perf_counter() - start)
+        order = np.argsort(-scored.scores)[:10]
+        best.append({(scored.contents[video].digest, clip) for video, clip in zip(
+            scored.videos[order].tolist(), scored.numbers[order].tolist())})
+    recall = np.mean([len(one & other) / 10 for one, other in zip(exact or best, best)])
+    print(f'  {name:21} {percentiles(times)}, recall@10 {recall:.3f}')
+    return best
+
+
 def measure_exact(table: IndexedClips, queries: np.ndarray) -> list[set]:
     """Ask exactly, by turns with faiss's flat index; return the ten best of each query."""
     import numpy as np
@@ -360,8 +421,8 @@ def measure_scan(args: argparse.Namespace) -> None:
 def main() -> None:
     """Measure what the command line says."""
     args = parse_args()
-    {'indexing': measure_indexing, 'queries': measure_queries, 'long': measure_long,
-     'scan': measure_scan}[args.command](args)
+    {'indexing': measure_indexing, 'queries': measure_queries, 'store': measure_store,
+     'long': measure_long, 'scan': measure_scan}[args.command](args)
 
 
 if __name__ == '__main__':
