@@ -1,8 +1,7 @@
 """Opening what was indexed, and nothing else."""
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from ..records import FileRecord
 from .errors import RefusedError
@@ -18,34 +17,32 @@ _REASONS = {
 }
 
 
-@contextmanager
-def opened(files: Mapping[str, FileRecord], roots: Sequence[str]) -> Iterator[tuple[str, int]]:
+def open_indexed(files: Mapping[str, FileRecord], roots: Sequence[str]) -> int:
     """Open the first of several files of one content that is as it was when it was indexed.
 
     It is looked at after it was opened, so that nobody can exchange it in between: its size and
-    time, that it is a regular file, and where it really lies.
+    time, that it is a regular file, and where it really lies. Whoever reads it reads what is open,
+    never the path again.
 
     Args:
         files (Mapping[str, FileRecord]): Files of one content, by path.
         roots (Sequence[str]): Folders and files that were indexed.
 
-    Yields:
-        tuple[str, int]: Its path, and the descriptor, which the block may use.
+    Returns:
+        int: Its descriptor, which the caller closes.
 
     Raises:
         RefusedError: If there is none.
     """
     real_roots = [os.path.realpath(root) for root in roots]
-    found = {_look(path, record, real_roots): path for path, record in files.items()}
-    descriptors = [key for key in found if isinstance(key, int)]
-    try:
-        if not descriptors:
-            reason = next((key for key in reversed(_REASONS) if key in found), 'moved')
-            raise RefusedError(_REASONS[reason][0], reason, _REASONS[reason][1])
-        yield found[descriptors[0]], descriptors[0]
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+    found = set()
+    for path, record in files.items():
+        result = _look(path, record, real_roots)
+        if isinstance(result, int):
+            return result
+        found.add(result)
+    reason = next((key for key in reversed(_REASONS) if key in found), 'moved')
+    raise RefusedError(_REASONS[reason][0], reason, _REASONS[reason][1])
 
 
 def _look(path: str, record: FileRecord, real_roots: Sequence[str]) -> int | str:

@@ -153,7 +153,10 @@ def listening(access: Access) -> socket.socket:
         kind, _, _, _, address = socket.getaddrinfo(
             access.host.strip('[]'), access.port, type=socket.SOCK_STREAM,
             flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=kind, backlog=256)
+        # '::' is all addresses, those of IPv4 among them
+        is_every = address[0] == '::' and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=kind, backlog=256,
+                                    dualstack_ipv6=is_every)
     except OSError as error:
         raise OSError(f"the server cannot listen on '{access.host}', port {access.port}: "
                       f'{error.strerror or error}; choose others by --host and --port') from error

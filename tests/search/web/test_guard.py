@@ -1,18 +1,21 @@
 """Who is answered, and what strangers, pages of others and slow clients get."""
 import contextlib
 import json
+import multiprocessing
 import os
 import re
+import signal
 import socket
+import tempfile
 import threading
 import time
 
 import pytest
 
-from mmc2v.search.web import Access, host_names
+from mmc2v.search.web import Access, host_names, processes
 from mmc2v.search.web.cache import BoundedCache
 from mmc2v.search.web.guard import HEADERS
-from mmc2v.search.web.server import links
+from mmc2v.search.web.server import links, listening
 
 from .common import limits, serving, wait_for
 
@@ -241,6 +244,45 @@ def test_the_cache_keeps_within_its_bound_and_makes_what_many_want_once():
         cache.close()
         assert not os.path.exists(folder)
     asyncio.run(try_it())
+
+
+def test_what_a_killed_server_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    first = BoundedCache(100)
+    left = tmp_path / 'mmc2v-cache-left'
+    left.mkdir()
+    (left / 'a.mp4').write_bytes(b'x')
+    (tmp_path / 'mmc2v-cache-link').symlink_to(tmp_path / 'other')
+    (tmp_path / 'other').mkdir()
+    second = BoundedCache(100)
+    assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'mmc2v-cache-link', 'other', *(os.path.basename(cache._folder.name)
+                                       for cache in (first, second))}
+    first.close()
+    second.close()
+    assert {path.name for path in tmp_path.iterdir()} == {'mmc2v-cache-link', 'other'}
+
+
+def test_a_job_ends_although_nobody_ends_it(monkeypatch):
+    monkeypatch.setitem(processes.JOBS, 'begin', lambda: time.sleep(600))
+    monkeypatch.setattr(processes, '_GRACE', 0.2)
+    context = multiprocessing.get_context('fork')
+    ours, theirs = context.Pipe()
+    process = context.Process(target=processes._serve, args=(theirs,))
+    process.start()
+    assert ours.recv_bytes() == b'ready'
+    ours.send_bytes(json.dumps(['begin', 0.1, False]).encode())
+    process.join(60)
+    assert process.exitcode == -signal.SIGALRM
+
+
+def test_all_addresses_are_those_of_both_kinds():
+    if not socket.has_dualstack_ipv6():
+        pytest.skip('this system keeps IPv4 and IPv6 apart')
+    with listening(Access('::', 0, TOKEN)) as listener:
+        port = listener.getsockname()[1]
+        socket.create_connection(('127.0.0.1', port), timeout=20).close()
 
 
 def test_errors_tell_no_paths(server, library):
