@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,11 @@ from .limits import Limits
 
 # Seconds that answers may take when the server ends.
 _LAST_SECONDS = 3
+# Connections above the bound that are told so; further ones are closed at once, so that there
+# are files left to be opened.
+_REFUSED_POLITELY = 32
+# Files that a process may have open, where the system would allow it fewer.
+_OPEN_FILES = 4096
 
 
 class PunctualProtocol(H11Protocol):
@@ -37,6 +43,8 @@ class PunctualProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for a request."""
         super().connection_made(transport)
+        if len(self.connections) > self._limits.connections + _REFUSED_POLITELY:
+            transport.abort()
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -135,6 +143,9 @@ def serve(search: VideoSearch, access: Access, limits: Optional[Limits] = None) 
         OSError: If it cannot listen there.
     """
     limits = limits or Limits()
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # then with fewer
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, min(_OPEN_FILES, most)), most))
     with listening(access) as listener:
         server = make_server(
             SearchServer(search, access, limits), access, limits,

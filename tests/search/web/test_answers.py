@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import av
@@ -14,7 +15,7 @@ from PIL import Image
 from mmc2v.search.frames import digest_of
 from mmc2v.search.names import FolderNames, shown
 from mmc2v.search.progress_file import SharedProgress, path_of, read_progress
-from mmc2v.search.web import app, media
+from mmc2v.search.web import app, media, queries
 
 from ..common import open_search
 from .common import COLOURS, index, serving, wait_for, write_colours, write_library
@@ -88,7 +89,6 @@ def test_more_like_a_moment_leaves_it_out(server, library):
 
 def test_an_uploaded_video_finds_itself_and_is_not_kept(server, library, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-    before = len(os.listdir('/proc/self/fd'))
     body = (library / 'videos' / 'old.avi').read_bytes()
     status, _, document = server.ask('/api/uploads', 'POST', body, {'X-File-Name': 'my%20old.avi'})
     assert status == 201
@@ -97,7 +97,8 @@ def test_an_uploaded_video_finds_itself_and_is_not_kept(server, library, tmp_pat
     assert answer['results'][0]['name'] == 'old.avi'
     assert answer['results'][0]['score'] > 0.99
     assert list(tmp_path.iterdir()) == []
-    wait_for(lambda: len(os.listdir('/proc/self/fd')) <= before)
+    wait_for(lambda: not any(os.path.realpath(f'/proc/self/fd/{descriptor}').startswith(
+        str(tmp_path)) for descriptor in os.listdir('/proc/self/fd')))  # without a name
 
 
 def test_what_is_no_video_is_refused_as_an_upload(server):
@@ -292,6 +293,24 @@ def test_the_state_tells_of_loading_emptiness_and_progress(tmp_path):
     assert status['videos'] == 5
     assert status['folders'] == [dict(name='videos', videos=5),
                                  dict(name='videos/holidays', videos=2)]
+
+
+def test_an_index_that_was_damaged_and_put_back_is_searched_again(tmp_path, monkeypatch):
+    videos = write_library(tmp_path)
+    index(tmp_path, videos)
+    path = tmp_path / 'my.index'
+    kept = path.read_bytes()
+    monkeypatch.setattr(queries, '_BETWEEN_TRIES', 0.1)
+    with serving(tmp_path) as server:
+        before = server.search(q='a dog')
+        path.write_bytes(b'no index' * 999)
+        wait_for(lambda: server.ask('/api/search', q='a dog')[0] == 503)
+        assert server.ask('/api/status')[0] == 503
+        time.sleep(0.5)  # it is tried again meanwhile
+        (tmp_path / 'new').write_bytes(kept)
+        (tmp_path / 'new').replace(path)
+        wait_for(server.is_ready)
+        assert server.search(q='a dog') == before
 
 
 def test_progress_is_that_of_a_process_that_lives(tmp_path):

@@ -199,6 +199,26 @@ def test_a_client_has_so_many_requests_at_a_time(library):
         wait_for(lambda: server.ask('/api/status')[0] == 200)
 
 
+def test_connections_have_a_bound_and_leave_files_to_be_opened(library):
+    with serving(library, bounds=limits(connections=4)) as server:
+        connections = server.server.server_state.connections
+        opened = [socket.create_connection(('127.0.0.1', server.port), timeout=30)
+                  for _ in range(60)]
+        ended = 0
+        for connection in opened[40:]:  # neither answered nor kept
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b''
+            ended += 1
+        assert ended == 20
+        assert len(connections) <= 36
+        opened[10].sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        assert opened[10].recv(100).startswith(b'HTTP/1.1 503 ')
+        for connection in opened:
+            connection.close()
+        wait_for(lambda: not connections)
+        assert server.ask('/api/status')[0] == 200
+
+
 def test_sentences_that_wait_go_through_the_tower_together(library):
     with serving(library) as server:
         shared = server.application.shared
