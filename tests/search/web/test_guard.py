@@ -71,6 +71,9 @@ def test_others_need_the_token(library):
         for path in ('/', '/page.js', '/api/search?q=a', '/?token=wrong', '/nothing',
                      f'/api/status?token={TOKEN}', f'/?token={TOKEN}&token={TOKEN}'):
             assert server.ask(path)[0] == 401, path
+        status, headers, body = server.ask('/')
+        assert headers['content-type'].startswith('text/html')  # people see it
+        assert b'<p>open the link that the server printed' in body
         status, headers, body = server.ask(f'/?q=a+dog&token={TOKEN}&folder=a%26b')
         assert (status, headers['location'], body) == (303, '/?q=a+dog&folder=a%26b', b'')
         cookie, *flags = headers['set-cookie'].split('; ')
