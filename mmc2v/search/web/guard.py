@@ -233,7 +233,9 @@ class _Answer:
         """Answer by an error, if nothing was answered yet."""
         body, kind = json.dumps(error.document), 'application/json'
         if self._as_page:
-            body, kind = _ERROR_PAGE.format(html.escape(str(error))), 'text/html; charset=utf-8'
+            text = html.escape(str(error))
+            body = _ERROR_PAGE.format(text[:1].upper() + text[1:])
+            kind = 'text/html; charset=utf-8'
         await self._whole(error.status, body.encode(), {'content-type': kind, **error.headers})
 
     async def redirect(self, place: str, cookie: str) -> None:

@@ -73,7 +73,7 @@ def test_others_need_the_token(library):
             assert server.ask(path)[0] == 401, path
         status, headers, body = server.ask('/')
         assert headers['content-type'].startswith('text/html')  # people see it
-        assert b'<p>open the link that the server printed' in body
+        assert b'<p>Open the link that the server printed' in body
         status, headers, body = server.ask(f'/?q=a+dog&token={TOKEN}&folder=a%26b')
         assert (status, headers['location'], body) == (303, '/?q=a+dog&folder=a%26b', b'')
         cookie, *flags = headers['set-cookie'].split('; ')
@@ -222,16 +222,22 @@ def test_connections_have_a_bound_and_leave_files_to_be_opened(library):
         assert server.ask('/api/status')[0] == 200
 
 
-def test_sentences_that_wait_go_through_the_tower_together(library):
+def test_sentences_that_wait_go_through_the_tower_together(library, monkeypatch):
     with serving(library) as server:
         shared = server.application.shared
-        before, answers = shared.batches, []
+        before, answers, waiting = shared.batches, [], []
+        ask = shared.ask
+
+        def noted(query):
+            waiting.append(ask(query))
+            return waiting[-1]
+        monkeypatch.setattr(shared, 'ask', noted)
         with shared._search._mutex:  # the model is busy
             threads = [threading.Thread(target=lambda number=number: answers.append(server.ask(
                 '/api/search', q=f'sentence {number // 2}')[0])) for number in range(24)]
             for thread in threads:
                 thread.start()
-            wait_for(lambda: shared._jobs.qsize() >= 23)
+            wait_for(lambda: len(waiting) == 24)
         for thread in threads:
             thread.join()
         assert answers == [200] * 24
