@@ -34,10 +34,9 @@ def open_indexed(files: Mapping[str, FileRecord], roots: Sequence[str]) -> int:
     Raises:
         RefusedError: If there is none.
     """
-    real_roots = [os.path.realpath(root) for root in roots]
     found = set()
     for path, record in files.items():
-        result = _look(path, record, real_roots)
+        result = _look(path, record, roots)
         if isinstance(result, int):
             return result
         found.add(result)
@@ -45,7 +44,7 @@ def open_indexed(files: Mapping[str, FileRecord], roots: Sequence[str]) -> int:
     raise RefusedError(_REASONS[reason][0], reason, _REASONS[reason][1])
 
 
-def _look(path: str, record: FileRecord, real_roots: Sequence[str]) -> int | str:
+def _look(path: str, record: FileRecord, roots: Sequence[str]) -> int | str:
     """Return a descriptor of a file, or why there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -57,7 +56,7 @@ def _look(path: str, record: FileRecord, real_roots: Sequence[str]) -> int | str
     reason = None
     if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != record.stat:
         reason = 'changed'
-    elif not _is_inside(path, descriptor, real_roots):
+    elif not _is_inside(path, descriptor, roots):
         reason = 'outside'
     if reason is None:
         return descriptor
@@ -65,7 +64,7 @@ def _look(path: str, record: FileRecord, real_roots: Sequence[str]) -> int | str
     return reason
 
 
-def _is_inside(path: str, descriptor: int, real_roots: Sequence[str]) -> bool:
+def _is_inside(path: str, descriptor: int, roots: Sequence[str]) -> bool:
     """Whether an open file lies in one of some folders, by its own place and not by its name."""
     try:
         real = os.readlink(f'/proc/self/fd/{descriptor}')
@@ -73,4 +72,10 @@ def _is_inside(path: str, descriptor: int, real_roots: Sequence[str]) -> bool:
         real = os.path.realpath(path)
         if not os.path.samestat(os.stat(real), os.fstat(descriptor)):
             return False
-    return any(real == root or real.startswith(os.path.join(root, '')) for root in real_roots)
+    # first by the one that it was indexed by: there may be thousands
+    likely = sorted(roots, key=lambda root: not _holds(root, path))
+    return any(_holds(os.path.realpath(root), real) for root in likely)
+
+
+def _holds(root: str, path: str) -> bool:
+    return path == root or path.startswith(os.path.join(root, ''))

@@ -15,7 +15,9 @@ from PIL import Image
 from mmc2v.search.frames import digest_of
 from mmc2v.search.names import FolderNames, shown
 from mmc2v.search.progress_file import SharedProgress, path_of, read_progress
+from mmc2v.search.records import FileRecord
 from mmc2v.search.web import app, media, queries
+from mmc2v.search.web.files import open_indexed
 
 from ..common import open_search
 from .common import COLOURS, index, serving, wait_for, write_colours, write_library
@@ -345,3 +347,20 @@ def test_names_are_spelt_out_where_they_would_deceive():
     assert [names.of(path) for path in ('/a/Videos/x.mp4', '/b/Videos/c/d/x.mp4', '/b/Music/x.mp4',
                                         '/other/x.mp4')] == [
         'a/Videos', 'b/Videos/c/d', 'Music', 'other']
+    names = FolderNames(['/', '/a', '/a/b/x.mp4'])
+    assert [names.of(path) for path in ('/x.mp4', '/a/x.mp4', '/a/b/x.mp4', '/a/b/y.mp4',
+                                        '/c/d/x.mp4')] == ['/', 'a', 'x.mp4', 'a/b', '//c/d']
+
+
+def test_thousands_of_files_that_were_named_one_by_one_are_looked_at_one_by_one(
+        tmp_path, monkeypatch):
+    roots = [str(tmp_path / f'{number}.mp4') for number in range(3000)]
+    for root in roots[:3]:
+        Path(root).touch()
+    asked = []
+    real = os.path.realpath
+    monkeypatch.setattr(os.path, 'realpath', lambda path: (asked.append(path), real(path))[1])
+    status = os.stat(roots[2])
+    files = {roots[2]: FileRecord((status.st_size, status.st_mtime_ns), 1, None)}
+    os.close(open_indexed(files, roots))
+    assert asked == [roots[2]]
