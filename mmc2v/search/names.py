@@ -27,18 +27,17 @@ class FolderNames:
 
     def __init__(self, roots: Sequence[str]) -> None:
         self._labels = dict(zip(roots, _short(roots)))
-        self._by_length = sorted(roots, key=len, reverse=True)
 
     def of(self, path: str) -> str:
         """Return the name of the folder that a file lies in, its parts joined by '/'."""
-        folder = os.path.dirname(path)
-        for root in self._by_length:
-            if path == root:
-                return self._labels[root]
-            if path.startswith(os.path.join(root, '')):
-                inner = os.path.relpath(folder, root)
-                return self._labels[root] + ('' if inner == '.' else f'/{shown(inner)}')
-        return shown(os.path.basename(folder) or os.sep)
+        root, folder = path, os.path.dirname(path)
+        while root not in self._labels:  # of several that hold it the innermost
+            root, inner = os.path.dirname(root), root
+            if root == inner:
+                return shown(os.path.basename(folder) or os.sep)
+        if root in (path, folder):
+            return self._labels[root]
+        return f'{self._labels[root]}/{shown(os.path.relpath(folder, root))}'
 
 
 def _short(roots: Sequence[str]) -> list[str]:

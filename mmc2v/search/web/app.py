@@ -23,7 +23,7 @@ from ..video_search import VideoSearch
 from .cache import BoundedCache
 from .catalogue import Catalogue, CatalogueClip, clip_id, video_id
 from .errors import RefusedError, busy, unusable
-from .files import opened
+from .files import open_indexed
 from .guard import Access, Guard
 from .limits import Limits
 from .parameters import none_but, read_query, upload_name
@@ -126,11 +126,11 @@ class SearchServer:
             raise busy('other videos are being uploaded at present')
         self._uploading += 1
         try:
-            with tempfile.NamedTemporaryFile(prefix='mmc2v-upload-') as file:
+            with tempfile.TemporaryFile() as file:  # without a name it goes even with a kill
                 await self._receive(request, file)
                 answer, frames = await self._moments.run(
-                    'query', file.name, *self.shared.reading,
-                    seconds=self._limits.moment_seconds)
+                    'query', *self.shared.reading, seconds=self._limits.moment_seconds,
+                    file=file.fileno())
         except JobError as error:
             raise RefusedError(422, 'unreadable', f'this video cannot be read: {error}') from None
         finally:
@@ -199,11 +199,11 @@ class SearchServer:
             RefusedError: If its file is not as it was.
         """
         key = video_id(clip.video.digest)
-        with opened(clip.files, clip.roots) as (path, _):
+        async with _opened(clip) as file:
             if key not in self._kinds:
                 try:
-                    answer, _ = await self._pictures.run('probe', path,
-                                                         seconds=self._limits.picture_seconds)
+                    answer, _ = await self._pictures.run(
+                        'probe', seconds=self._limits.picture_seconds, file=file)
                 except JobError:
                     answer = dict(kind=None)
                 self._kinds[key] = answer['kind'] if answer['kind'] in (
@@ -220,9 +220,9 @@ class SearchServer:
         limits = self._limits
 
         async def make(target: str) -> None:
-            with opened(clip.files, clip.roots) as (path, _):
-                _, image = await self._pictures.run('picture', path, (start + end) / 2,
-                                                    seconds=limits.picture_seconds)
+            async with _opened(clip) as file:
+                _, image = await self._pictures.run('picture', (start + end) / 2,
+                                                    seconds=limits.picture_seconds, file=file)
             await run_sync(Path(target).write_bytes, image)
         return await self._made(request, clip, 'jpg', 'image/jpeg', make)
 
@@ -234,8 +234,8 @@ class SearchServer:
         end = min(end, start + self._limits.moment_length)
 
         async def make(target: str) -> None:
-            with opened(clip.files, clip.roots) as (path, _):
-                await self._moments.run('moment', path, start, end, target,
+            async with _opened(clip) as file:
+                await self._moments.run('moment', start, end, target, file=file,
                                         seconds=self._limits.moment_seconds)
         return await self._made(request, clip, 'mp4', 'video/mp4', make)
 
@@ -258,9 +258,9 @@ class SearchServer:
         none_but(request.query_params.multi_items())
         clip = await run_sync(self._catalogue.video, request.path_params['id'])
         kind = await self._kind(clip)
-        with opened(clip.files, clip.roots) as (_, descriptor):
-            tag = f'"{video_id(clip.video.digest)}"'
-            return _send(os.dup(descriptor), request, tag, kind or 'application/octet-stream')
+        tag = f'"{video_id(clip.video.digest)}"'
+        descriptor = await run_sync(open_indexed, clip.files, clip.roots)
+        return _send(descriptor, request, tag, kind or 'application/octet-stream')
 
 
 def build_app(search: VideoSearch, access: Optional[Access] = None,
@@ -273,6 +273,16 @@ def build_app(search: VideoSearch, access: Optional[Access] = None,
         limits (Limits, optional): How much.
     """
     return SearchServer(search, access, limits).app
+
+
+@contextlib.asynccontextmanager
+async def _opened(clip: CatalogueClip) -> AsyncIterator[int]:
+    """Open the file of a clip; in a thread, as a disk may take its time."""
+    descriptor = await run_sync(open_indexed, clip.files, clip.roots)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _send(descriptor: int, request: Request, tag: str, kind: str) -> Response:

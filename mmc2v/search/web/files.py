@@ -1,8 +1,7 @@
 """Opening what was indexed, and nothing else."""
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from ..records import FileRecord
 from .errors import RefusedError
@@ -18,37 +17,34 @@ _REASONS = {
 }
 
 
-@contextmanager
-def opened(files: Mapping[str, FileRecord], roots: Sequence[str]) -> Iterator[tuple[str, int]]:
+def open_indexed(files: Mapping[str, FileRecord], roots: Sequence[str]) -> int:
     """Open the first of several files of one content that is as it was when it was indexed.
 
     It is looked at after it was opened, so that nobody can exchange it in between: its size and
-    time, that it is a regular file, and where it really lies.
+    time, that it is a regular file, and where it really lies. Whoever reads it reads what is open,
+    never the path again.
 
     Args:
         files (Mapping[str, FileRecord]): Files of one content, by path.
         roots (Sequence[str]): Folders and files that were indexed.
 
-    Yields:
-        tuple[str, int]: Its path, and the descriptor, which the block may use.
+    Returns:
+        int: Its descriptor, which the caller closes.
 
     Raises:
         RefusedError: If there is none.
     """
-    real_roots = [os.path.realpath(root) for root in roots]
-    found = {_look(path, record, real_roots): path for path, record in files.items()}
-    descriptors = [key for key in found if isinstance(key, int)]
-    try:
-        if not descriptors:
-            reason = next((key for key in reversed(_REASONS) if key in found), 'moved')
-            raise RefusedError(_REASONS[reason][0], reason, _REASONS[reason][1])
-        yield found[descriptors[0]], descriptors[0]
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+    found = set()
+    for path, record in files.items():
+        result = _look(path, record, roots)
+        if isinstance(result, int):
+            return result
+        found.add(result)
+    reason = next((key for key in reversed(_REASONS) if key in found), 'moved')
+    raise RefusedError(_REASONS[reason][0], reason, _REASONS[reason][1])
 
 
-def _look(path: str, record: FileRecord, real_roots: Sequence[str]) -> int | str:
+def _look(path: str, record: FileRecord, roots: Sequence[str]) -> int | str:
     """Return a descriptor of a file, or why there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -60,7 +56,7 @@ def _look(path: str, record: FileRecord, real_roots: Sequence[str]) -> int | str
     reason = None
     if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) != record.stat:
         reason = 'changed'
-    elif not _is_inside(path, descriptor, real_roots):
+    elif not _is_inside(path, descriptor, roots):
         reason = 'outside'
     if reason is None:
         return descriptor
@@ -68,7 +64,7 @@ def _look(path: str, record: FileRecord, real_roots: Sequence[str]) -> int | str
     return reason
 
 
-def _is_inside(path: str, descriptor: int, real_roots: Sequence[str]) -> bool:
+def _is_inside(path: str, descriptor: int, roots: Sequence[str]) -> bool:
     """Whether an open file lies in one of some folders, by its own place and not by its name."""
     try:
         real = os.readlink(f'/proc/self/fd/{descriptor}')
@@ -76,4 +72,10 @@ def _is_inside(path: str, descriptor: int, real_roots: Sequence[str]) -> bool:
         real = os.path.realpath(path)
         if not os.path.samestat(os.stat(real), os.fstat(descriptor)):
             return False
-    return any(real == root or real.startswith(os.path.join(root, '')) for root in real_roots)
+    # first by the one that it was indexed by: there may be thousands
+    likely = sorted(roots, key=lambda root: not _holds(root, path))
+    return any(_holds(os.path.realpath(root), real) for root in likely)
+
+
+def _holds(root: str, path: str) -> bool:
+    return path == root or path.startswith(os.path.join(root, ''))

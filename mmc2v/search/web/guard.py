@@ -1,6 +1,7 @@
 """Who is answered at all, and what every answer carries: the outermost layer of the application."""
 import hashlib
 import hmac
+import html
 import ipaddress
 import json
 import re
@@ -37,6 +38,12 @@ HEADERS = {
 _HOST = re.compile(r'(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?')
 _LOCAL_NAMES = ('localhost', '127.0.0.1', '[::1]')
 _MIN_TOKEN = 16
+# What a browser shows that may not have the page and its style.
+_ERROR_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Find the moment</title><h1>Find the moment</h1><p>{}</p></html>
+"""
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ class Guard:
             if scope['type'] == 'lifespan':
                 await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        answer = _Answer(send, as_page=scope['path'] == '/')
         client = (scope.get('client') or ('',))[0]
         self._running[client] += 1
         try:
@@ -205,10 +212,11 @@ class _Answer:
 
     Args:
         send (Any): Of ASGI.
+        as_page (bool): Errors are for people, as a browser shows them.
     """
 
-    def __init__(self, send: Any) -> None:
-        self._send, self._has_begun = send, False
+    def __init__(self, send: Any, as_page: bool) -> None:
+        self._send, self._as_page, self._has_begun = send, as_page, False
 
     async def __call__(self, message: dict) -> None:
         if message['type'] == 'http.response.start':
@@ -223,9 +231,12 @@ class _Answer:
 
     async def refuse(self, error: RefusedError) -> None:
         """Answer by an error, if nothing was answered yet."""
-        body = json.dumps(error.document).encode()
-        await self._whole(error.status, body, {'content-type': 'application/json',
-                                               **error.headers})
+        body, kind = json.dumps(error.document), 'application/json'
+        if self._as_page:
+            text = html.escape(str(error))
+            body = _ERROR_PAGE.format(text[:1].upper() + text[1:])
+            kind = 'text/html; charset=utf-8'
+        await self._whole(error.status, body.encode(), {'content-type': kind, **error.headers})
 
     async def redirect(self, place: str, cookie: str) -> None:
         """Send the client elsewhere, with a cookie."""

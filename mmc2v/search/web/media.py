@@ -3,7 +3,6 @@
 T frames of a query, H x W pixels.
 """
 import io
-import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, Optional
@@ -180,10 +179,19 @@ def moment(path: str, start: float, end: float, target: str) -> tuple[dict[str, 
         tuple: ``seconds``, how long it is.
     """
     sound = _sound(path, start, end)
+    try:
+        return dict(seconds=_write(target, _moving(path, start, end), sound, start)), b''
+    except (av.FFmpegError, ValueError):  # one cannot jump in it, or it is damaged
+        return dict(seconds=_write(target, _moving_read(path, start, end), sound, start)), b''
+
+
+def _write(target: str, frames: Iterator[tuple[float, av.VideoFrame]],
+           sound: Sequence[av.AudioFrame], start: float) -> float:
+    """Write frames, of which the times are given, and sound; return how long it is."""
     with av.open(target, 'w', format='mp4', options={'movflags': '+faststart'}) as output:
         packets, last = [], 0.0
         stream = None
-        for at, image in _moving(path, start, end):
+        for at, image in frames:
             if stream is None:
                 stream = _video_stream(output, image.width, image.height)
                 voice = _sound_stream(output) if sound else None
@@ -200,7 +208,7 @@ def moment(path: str, start: float, end: float, target: str) -> tuple[dict[str, 
         for packet in sorted((packet for packet in packets if packet.dts is not None),
                              key=lambda packet: packet.dts * packet.time_base):
             output.mux(packet)
-    return dict(seconds=round(last, 3)), b''
+    return round(last, 3)
 
 
 def _video_stream(output: av.container.OutputContainer, width: int, height: int) -> Any:
@@ -237,6 +245,31 @@ def _moving(path: str, start: float, end: float) -> Iterator[tuple[float, av.Vid
                 return
         if before is not None:
             yield start, _small(jump, before[1])
+
+
+def _moving_read(path: str, start: float, end: float) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yield the same of a file that is read as when it was indexed."""
+    reader, reformatter = PyAVReader(path, 0.9), VideoReformatter()
+    try:
+        times = np.maximum(reader.times + reader.delay, start)
+        first = max(0, int(np.searchsorted(reader.times + reader.delay, start, 'right')) - 1)
+        numbers = []
+        for number in range(first, int(np.searchsorted(times, end))):
+            if not numbers or times[number] - times[numbers[-1]] > 0.9 / _MOMENT_RATE:
+                numbers.append(number)
+        last = -1
+        for number, image in reader.decode(numbers):
+            if number < last:  # a copy for one that is damaged
+                continue
+            last = number
+            height, width = image.shape[:2]
+            shrink = min(1.0, _MOMENT_SIDE / max(height, width))
+            yield float(times[number]), reformatter.reformat(
+                av.VideoFrame.from_ndarray(image, format='rgb24'),
+                *(max(2, round(side * shrink / 2) * 2) for side in (width, height)), 'yuv420p',
+                threads=1)
+    finally:
+        reader.close()
 
 
 def _small(jump: _Jump, frame: av.VideoFrame) -> av.VideoFrame:
@@ -295,8 +328,7 @@ def query(path: str, pipeline: list[dict], window: float, stride: float
     from ..frames import ClipFrames
     source = ClipFrames(pipeline, window, stride)
     frames = source.whole(path)
-    return dict(shape=frames.shape, num_frames=source.num_frames,
-                name=os.path.basename(path)), frames.tobytes()
+    return dict(shape=frames.shape, num_frames=source.num_frames), frames.tobytes()
 
 
 JOBS = {job.__name__: job for job in (begin, probe, picture, moment, query)}

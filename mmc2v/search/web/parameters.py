@@ -102,4 +102,4 @@ def _wrong(message: str) -> RefusedError:
 def upload_name(header: Optional[str]) -> str:
     """Return the name that a client gives a video that it uploads; it is shown and no more."""
     from urllib.parse import unquote
-    return unquote(header or '', errors='replace')[:500] or 'a video'
+    return unquote(header or '', errors='replace')[:500]

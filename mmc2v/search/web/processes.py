@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any, Optional
 
 import anyio.to_thread
@@ -21,6 +22,8 @@ from .media import JOBS
 _JOBS_OF_A_PROCESS = 200
 # Bytes of a file that a process may write, and seconds in which it has to begin.
 _FILE_BYTES, _STARTUP = 2 ** 28, 120.0
+# Seconds after which a process ends itself that the server should have ended.
+_GRACE = 5.0
 
 
 class JobError(Exception):
@@ -39,7 +42,8 @@ class _Process:
         self._is_ready = False
         self.jobs = 0
 
-    def call(self, name: str, arguments: tuple, seconds: float) -> tuple[dict[str, Any], bytes]:
+    def call(self, name: str, arguments: tuple, seconds: float, file: Optional[int]
+             ) -> tuple[dict[str, Any], bytes]:
         """Do a job.
 
         What comes back is read as JSON and bytes: it is from a process that reads hostile files.
@@ -53,7 +57,9 @@ class _Process:
         if not self._is_ready:
             self._receive(_STARTUP)
             self._is_ready = True
-        self._pipe.send_bytes(json.dumps([name, *arguments]).encode())
+        self._pipe.send_bytes(json.dumps([name, seconds, file is not None, *arguments]).encode())
+        if file is not None:
+            send_handle(self._pipe, file, self._process.pid)
         answer = json.loads(self._receive(seconds))
         payload = self._receive(seconds)
         if 'error' in answer:
@@ -94,13 +100,16 @@ class MediaProcesses:
         with contextlib.suppress(JobError):
             await self.run('begin', seconds=_STARTUP)
 
-    async def run(self, name: str, *arguments: Any, seconds: float) -> tuple[dict[str, Any], bytes]:
+    async def run(self, name: str, *arguments: Any, seconds: float, file: Optional[int] = None
+                  ) -> tuple[dict[str, Any], bytes]:
         """Do a job of :mod:`~mmc2v.search.web.media`.
 
         Args:
             name (str): Of the job.
             *arguments (Any): As JSON has them.
             seconds (float): That it may take.
+            file (int, optional): Descriptor of the file that it reads, its first argument: a path
+                could lead elsewhere by now.
 
         Returns:
             tuple: What the job returns.
@@ -118,15 +127,15 @@ class MediaProcesses:
             self._waiting -= 1
         try:
             answer, process = await anyio.to_thread.run_sync(
-                self._call, process, name, arguments, seconds, limiter=self._threads)
+                self._call, process, name, arguments, seconds, file, limiter=self._threads)
         finally:  # one that has ended is started anew when it is needed
             self._idle.put_nowait(process if process in self._alive else None)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _call(self, process: Optional[_Process], name: str, arguments: tuple, seconds: float
-              ) -> tuple[Any, Optional[_Process]]:
+    def _call(self, process: Optional[_Process], name: str, arguments: tuple, seconds: float,
+              file: Optional[int]) -> tuple[Any, Optional[_Process]]:
         """Do a job in a thread; return what came of it, and the process."""
         if self._closed:
             return JobError('the server ends'), None
@@ -134,7 +143,7 @@ class MediaProcesses:
             process = _Process()
             self._alive.add(process)
         try:
-            answer: Any = process.call(name, arguments, seconds)
+            answer: Any = process.call(name, arguments, seconds, file)
         except JobError as error:
             answer = error
         except TimeoutError:
@@ -174,13 +183,25 @@ def _serve(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send_bytes(b'ready')
         while True:
-            name, *arguments = json.loads(pipe.recv_bytes())
-            payload = b''
-            try:
-                answer, payload = JOBS[name](*arguments)
-            except VideoDecodeError as error:
-                answer = dict(error=error.reason or 'it cannot be decoded')
-            except (Exception, MemoryError) as error:
-                answer = dict(error=first_line(error) or type(error).__name__)
+            name, seconds, has_file, *arguments = json.loads(pipe.recv_bytes())
+            # should the server be killed meanwhile, nobody else ends a job that hangs
+            signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE)
+            if has_file:
+                descriptor = recv_handle(pipe)
+                answer, payload = _done(name, [f'/dev/fd/{descriptor}', *arguments])
+                os.close(descriptor)
+            else:
+                answer, payload = _done(name, arguments)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             pipe.send_bytes(json.dumps(answer).encode())
             pipe.send_bytes(payload)
+
+
+def _done(name: str, arguments: list) -> tuple[dict[str, Any], bytes]:
+    """Do a job; return what comes of it, be it what is wrong."""
+    try:
+        return JOBS[name](*arguments)
+    except VideoDecodeError as error:
+        return dict(error=error.reason or 'it cannot be decoded'), b''
+    except (Exception, MemoryError) as error:
+        return dict(error=first_line(error) or type(error).__name__), b''

@@ -182,6 +182,8 @@ class SharedSearch:
                 self.state = 'ready'
         except Exception as error:
             self.state = 'failed'
+            with contextlib.suppress(Exception):  # what it has opened may be what is wrong
+                self._search.close()
             if before != 'failed':
                 _complain(error)
         return self.state == 'ready'
@@ -234,7 +236,7 @@ class SharedSearch:
         encoder = ClipEncoder(model.model, [np.arange(len(frames))], num_frames)
         encoder.add(range(len(frames)), frames)
         number = secrets.token_hex(16)
-        self._uploads[number] = Upload(shown(PurePath(name).name)[:200],
+        self._uploads[number] = Upload(shown(PurePath(name).name)[:200] or 'a video',
                                        encoder.finish()[0].astype(np.float32), model.weights)
         while len(self._uploads) > _KEPT_UPLOADS:
             self._uploads.popitem(last=False)

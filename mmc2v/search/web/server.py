@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,11 @@ from .limits import Limits
 
 # Seconds that answers may take when the server ends.
 _LAST_SECONDS = 3
+# Connections above the bound that are told so; further ones are closed at once, so that there
+# are files left to be opened.
+_REFUSED_POLITELY = 32
+# Files that a process may have open, where the system would allow it fewer.
+_OPEN_FILES = 4096
 
 
 class PunctualProtocol(H11Protocol):
@@ -37,6 +43,8 @@ class PunctualProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for a request."""
         super().connection_made(transport)
+        if len(self.connections) > self._limits.connections + _REFUSED_POLITELY:
+            transport.abort()
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -135,6 +143,9 @@ def serve(search: VideoSearch, access: Access, limits: Optional[Limits] = None) 
         OSError: If it cannot listen there.
     """
     limits = limits or Limits()
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # then with fewer
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(least, min(_OPEN_FILES, most)), most))
     with listening(access) as listener:
         server = make_server(
             SearchServer(search, access, limits), access, limits,
@@ -153,7 +164,10 @@ def listening(access: Access) -> socket.socket:
         kind, _, _, _, address = socket.getaddrinfo(
             access.host.strip('[]'), access.port, type=socket.SOCK_STREAM,
             flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=kind, backlog=256)
+        # '::' is all addresses, those of IPv4 among them
+        is_every = address[0] == '::' and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=kind, backlog=256,
+                                    dualstack_ipv6=is_every)
     except OSError as error:
         raise OSError(f"the server cannot listen on '{access.host}', port {access.port}: "
                       f'{error.strerror or error}; choose others by --host and --port') from error

@@ -3,6 +3,8 @@ import io
 import json
 import os
 import shutil
+import tempfile
+import time
 from pathlib import Path
 
 import av
@@ -13,6 +15,9 @@ from PIL import Image
 from mmc2v.search.frames import digest_of
 from mmc2v.search.names import FolderNames, shown
 from mmc2v.search.progress_file import SharedProgress, path_of, read_progress
+from mmc2v.search.records import FileRecord
+from mmc2v.search.web import app, media, queries
+from mmc2v.search.web.files import open_indexed
 
 from ..common import open_search
 from .common import COLOURS, index, serving, wait_for, write_colours, write_library
@@ -84,8 +89,8 @@ def test_more_like_a_moment_leaves_it_out(server, library):
     assert document['results'][0]['score'] > 0.5  # of vectors of one kind
 
 
-def test_an_uploaded_video_finds_itself_and_is_not_kept(server, library):
-    before = set(Path('/tmp').glob('mmc2v-upload-*'))
+def test_an_uploaded_video_finds_itself_and_is_not_kept(server, library, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     body = (library / 'videos' / 'old.avi').read_bytes()
     status, _, document = server.ask('/api/uploads', 'POST', body, {'X-File-Name': 'my%20old.avi'})
     assert status == 201
@@ -93,7 +98,9 @@ def test_an_uploaded_video_finds_itself_and_is_not_kept(server, library):
     assert answer['query'] == dict(kind='upload', id=document['upload'], name='my old.avi')
     assert answer['results'][0]['name'] == 'old.avi'
     assert answer['results'][0]['score'] > 0.99
-    assert set(Path('/tmp').glob('mmc2v-upload-*')) == before
+    assert list(tmp_path.iterdir()) == []
+    wait_for(lambda: not any(os.path.realpath(f'/proc/self/fd/{descriptor}').startswith(
+        str(tmp_path)) for descriptor in os.listdir('/proc/self/fd')))  # without a name
 
 
 def test_what_is_no_video_is_refused_as_an_upload(server):
@@ -174,6 +181,29 @@ def test_moments_of_other_files_become_h264(server, library, tmp_path, name, fir
     assert server.ask(document['moment'], headers={'Range': 'bytes=0-9'})[2] == body[:10]
 
 
+def test_moments_of_files_without_times_and_damaged_ones_are_read_as_when_indexed(tmp_path):
+    plain, raw, damaged = (tmp_path / name for name in ('a.mp4', 'raw.h264', 'damaged.mkv'))
+    write_colours(plain)
+    with av.open(str(plain)) as source, av.open(str(raw), 'w', format='h264') as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    write_colours(damaged)
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2:len(content) // 2 + 300] = bytes(300)
+    damaged.write_bytes(content)
+    for path in (raw, damaged):
+        seconds = media.moment(str(path), 1.0, 3.0, str(tmp_path / 'made.mp4'))[0]['seconds']
+        with av.open(str(tmp_path / 'made.mp4')) as container:
+            times = [frame.time for frame in container.decode(video=0)]
+        assert times == sorted(times)
+        assert times[0] == pytest.approx(0, abs=0.11)
+        assert times[-1] == pytest.approx(seconds, abs=0.01)
+        assert 1.5 < seconds <= 2
+
+
 def test_files_that_were_moved_changed_or_lead_out_are_not_served(tmp_path):
     videos = write_library(tmp_path)
     secret = tmp_path / 'elsewhere'
@@ -206,6 +236,28 @@ def test_files_that_were_moved_changed_or_lead_out_are_not_served(tmp_path):
         (videos / 'inner.mp4').unlink()
         (videos / 'inner.mp4').symlink_to(videos / 'other.mp4')
         assert server.ask(f'/api/videos/{hits["inner.mp4"]["video"]}')[0] == 200
+
+
+def test_what_was_looked_at_is_what_is_read(tmp_path, monkeypatch):
+    videos = write_library(tmp_path)
+    write_colours(tmp_path / 'secret.avi', first=1, seconds=5, codec='mpeg4')
+    index(tmp_path)
+
+    def exchanged(files, roots):
+        found = app_opens(files, roots)
+        for path in files:
+            os.unlink(path)
+            os.symlink(tmp_path / 'secret.avi', path)
+        return found
+    app_opens = app.open_indexed
+    with serving(tmp_path) as server:
+        hit = clips_of(server, tmp_path, 'old.avi')[0]
+        monkeypatch.setattr(app, 'open_indexed', exchanged)
+        status, _, body = server.ask(hit['thumbnail'])
+        assert status == 200
+        assert is_colour(np.asarray(Image.open(io.BytesIO(body))), colour_at(1, 6))
+        assert os.path.islink(videos / 'old.avi')
+        assert server.ask(f'/api/clips/{hit["id"]}/moment')[0] == 410
 
 
 def test_what_a_link_leads_to_is_served_once_its_folder_is_indexed(tmp_path):
@@ -245,6 +297,24 @@ def test_the_state_tells_of_loading_emptiness_and_progress(tmp_path):
                                  dict(name='videos/holidays', videos=2)]
 
 
+def test_an_index_that_was_damaged_and_put_back_is_searched_again(tmp_path, monkeypatch):
+    videos = write_library(tmp_path)
+    index(tmp_path, videos)
+    path = tmp_path / 'my.index'
+    kept = path.read_bytes()
+    monkeypatch.setattr(queries, '_BETWEEN_TRIES', 0.1)
+    with serving(tmp_path) as server:
+        before = server.search(q='a dog')
+        path.write_bytes(b'no index' * 999)
+        wait_for(lambda: server.ask('/api/search', q='a dog')[0] == 503)
+        assert server.ask('/api/status')[0] == 503
+        time.sleep(0.5)  # it is tried again meanwhile
+        (tmp_path / 'new').write_bytes(kept)
+        (tmp_path / 'new').replace(path)
+        wait_for(server.is_ready)
+        assert server.search(q='a dog') == before
+
+
 def test_progress_is_that_of_a_process_that_lives(tmp_path):
     path = str(tmp_path / 'my.index')
     with SharedProgress(path) as progress:
@@ -277,3 +347,20 @@ def test_names_are_spelt_out_where_they_would_deceive():
     assert [names.of(path) for path in ('/a/Videos/x.mp4', '/b/Videos/c/d/x.mp4', '/b/Music/x.mp4',
                                         '/other/x.mp4')] == [
         'a/Videos', 'b/Videos/c/d', 'Music', 'other']
+    names = FolderNames(['/', '/a', '/a/b/x.mp4'])
+    assert [names.of(path) for path in ('/x.mp4', '/a/x.mp4', '/a/b/x.mp4', '/a/b/y.mp4',
+                                        '/c/d/x.mp4')] == ['/', 'a', 'x.mp4', 'a/b', '//c/d']
+
+
+def test_thousands_of_files_that_were_named_one_by_one_are_looked_at_one_by_one(
+        tmp_path, monkeypatch):
+    roots = [str(tmp_path / f'{number}.mp4') for number in range(3000)]
+    for root in roots[:3]:
+        Path(root).touch()
+    asked = []
+    real = os.path.realpath
+    monkeypatch.setattr(os.path, 'realpath', lambda path: (asked.append(path), real(path))[1])
+    status = os.stat(roots[2])
+    files = {roots[2]: FileRecord((status.st_size, status.st_mtime_ns), 1, None)}
+    os.close(open_indexed(files, roots))
+    assert asked == [roots[2]]

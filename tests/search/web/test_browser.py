@@ -407,3 +407,107 @@ def test_the_printed_link_lets_in(library, visit):
         response = stranger.request.get(server.url)
         assert response.status == 401
         stranger.close()
+
+
+def refusing(page, pattern, code, message, times=10 ** 6):
+    """Let the server refuse requests some times; return the list that they are noted in."""
+    noted = []
+
+    def answer(route):
+        noted.append(route.request.url)
+        if len(noted) > times:
+            route.continue_()
+        else:
+            route.fulfill(status=503, json=dict(error=dict(code=code, message=message)))
+    page.route(pattern, answer)
+    return noted
+
+
+def test_a_busy_server_is_asked_again_after_a_pause_alone(server, visit):
+    page = visit(server, allowed='503')
+    asked = refusing(page, '**/api/search?*', 'busy', 'many wait; try again in a moment', times=1)
+    page.clock.install()
+    page.fill('#q', 'a red ring')
+    page.clock.run_for(500)
+    waits(page, '#count', 'Many wait; try again in a moment.')
+    page.evaluate('fetch("/api/status")')  # whatever else was on its way has come
+    assert len(asked) == 1
+    page.clock.run_for(2500)
+    page.locator('.card').first.wait_for()
+    assert len(asked) >= 2
+
+
+def test_what_is_wrong_with_the_server_is_told_apart(server, visit):
+    page = visit(server, allowed='503')
+    for code, title in (('failed', 'The index cannot be searched'),
+                        ('busy', 'The server cannot answer at present')):
+        page.unroute('**/api/status')
+        refusing(page, '**/api/status', code, 'so it is')
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        waits(page, '#notice-title', title)
+        contrast, text = page.evaluate(browsers.LEAST_CONTRAST)
+        assert contrast >= 4.5, text
+    # what is said already is not read out again
+    page.evaluate("""() => {
+      window.changes = 0;
+      new MutationObserver(() => { window.changes += 1; }).observe(
+        document.getElementById('notice'), { subtree: true, childList: true });
+    }""")
+    with page.expect_response('**/api/status'):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.evaluate('fetch("/icon.svg")')
+    assert page.evaluate('window.changes') == 0
+
+
+def test_an_upload_that_breaks_off_is_said(server, visit, library):
+    page = visit(server, allowed='ERR_CONNECTION_RESET')
+    page.route('**/api/uploads', lambda route: route.abort('connectionreset'))
+    page.set_input_files('#file', library / 'videos' / 'old.avi')
+    waits(page, '#notice-title', 'could not be sent')
+
+
+def test_a_picture_that_was_not_to_be_had_is_asked_for_again(server, visit):
+    page = visit(server, allowed='503')
+    asked = refusing(page, '**/thumbnail', 'busy', 'many wait', times=4)
+    page.fill('#q', 'a red ring')
+    page.locator('.card').first.wait_for()
+    until(page, """[...document.querySelectorAll(".play img")].slice(0, 4).every(
+                   (one) => one.naturalWidth && one.checkVisibility())""")
+    assert page.locator('.missing:visible').count() == 0
+    assert len(asked) > 4
+
+
+_DRAG = """([kind, isFile]) => {
+  const dataTransfer = new DataTransfer();
+  if (isFile) dataTransfer.items.add(new File(['no video'], 'letter.mp4'));
+  else dataTransfer.setData('text/plain', 'a word');
+  const event = new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true });
+  document.activeElement.dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+def test_a_video_can_be_dropped_on_the_player_and_a_word_into_the_field(server, visit):
+    page = visit(server, '/?q=a+red+ring', allowed='422')
+    page.locator('.play').first.wait_for()
+    page.focus('#q')
+    assert not page.evaluate(_DRAG, ['dragover', False])
+    assert not page.evaluate(_DRAG, ['drop', False])
+    play(page, 'plain.mp4')
+    page.evaluate(_DRAG, ['dragenter', True])
+    assert page.evaluate("""() => {
+      const box = document.querySelector('#drop p').getBoundingClientRect();
+      document.getElementById('drop').style.pointerEvents = 'auto';  // to be found
+      return document.elementFromPoint(box.x + 5, box.y + 5).closest('#drop') !== null;
+    }""")
+    assert page.evaluate(_DRAG, ['drop', True])
+    page.locator('#player').wait_for(state='hidden')
+    waits(page, '#notice-title', 'cannot be searched by')
+
+
+def test_arrows_go_on_from_any_button_of_a_moment(server, visit):
+    page = visit(server, '/?q=a+red+ring')
+    until(page, "document.querySelectorAll('.play').length >= 12")
+    page.locator('.like').nth(1).focus()
+    page.keyboard.press('ArrowRight')
+    assert page.evaluate('document.activeElement.dataset.id') == ids(page)[2]

@@ -1,18 +1,21 @@
 """Who is answered, and what strangers, pages of others and slow clients get."""
 import contextlib
 import json
+import multiprocessing
 import os
 import re
+import signal
 import socket
+import tempfile
 import threading
 import time
 
 import pytest
 
-from mmc2v.search.web import Access, host_names
+from mmc2v.search.web import Access, host_names, processes
 from mmc2v.search.web.cache import BoundedCache
 from mmc2v.search.web.guard import HEADERS
-from mmc2v.search.web.server import links
+from mmc2v.search.web.server import links, listening
 
 from .common import limits, serving, wait_for
 
@@ -68,6 +71,9 @@ def test_others_need_the_token(library):
         for path in ('/', '/page.js', '/api/search?q=a', '/?token=wrong', '/nothing',
                      f'/api/status?token={TOKEN}', f'/?token={TOKEN}&token={TOKEN}'):
             assert server.ask(path)[0] == 401, path
+        status, headers, body = server.ask('/')
+        assert headers['content-type'].startswith('text/html')  # people see it
+        assert b'<p>Open the link that the server printed' in body
         status, headers, body = server.ask(f'/?q=a+dog&token={TOKEN}&folder=a%26b')
         assert (status, headers['location'], body) == (303, '/?q=a+dog&folder=a%26b', b'')
         cookie, *flags = headers['set-cookie'].split('; ')
@@ -196,16 +202,42 @@ def test_a_client_has_so_many_requests_at_a_time(library):
         wait_for(lambda: server.ask('/api/status')[0] == 200)
 
 
-def test_sentences_that_wait_go_through_the_tower_together(library):
+def test_connections_have_a_bound_and_leave_files_to_be_opened(library):
+    with serving(library, bounds=limits(connections=4)) as server:
+        connections = server.server.server_state.connections
+        opened = [socket.create_connection(('127.0.0.1', server.port), timeout=30)
+                  for _ in range(60)]
+        ended = 0
+        for connection in opened[40:]:  # neither answered nor kept
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b''
+            ended += 1
+        assert ended == 20
+        assert len(connections) <= 36
+        opened[10].sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        assert opened[10].recv(100).startswith(b'HTTP/1.1 503 ')
+        for connection in opened:
+            connection.close()
+        wait_for(lambda: not connections)
+        assert server.ask('/api/status')[0] == 200
+
+
+def test_sentences_that_wait_go_through_the_tower_together(library, monkeypatch):
     with serving(library) as server:
         shared = server.application.shared
-        before, answers = shared.batches, []
+        before, answers, waiting = shared.batches, [], []
+        ask = shared.ask
+
+        def noted(query):
+            waiting.append(ask(query))
+            return waiting[-1]
+        monkeypatch.setattr(shared, 'ask', noted)
         with shared._search._mutex:  # the model is busy
             threads = [threading.Thread(target=lambda number=number: answers.append(server.ask(
                 '/api/search', q=f'sentence {number // 2}')[0])) for number in range(24)]
             for thread in threads:
                 thread.start()
-            wait_for(lambda: shared._jobs.qsize() >= 23)
+            wait_for(lambda: len(waiting) == 24)
         for thread in threads:
             thread.join()
         assert answers == [200] * 24
@@ -241,6 +273,45 @@ def test_the_cache_keeps_within_its_bound_and_makes_what_many_want_once():
         cache.close()
         assert not os.path.exists(folder)
     asyncio.run(try_it())
+
+
+def test_what_a_killed_server_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    first = BoundedCache(100)
+    left = tmp_path / 'mmc2v-cache-left'
+    left.mkdir()
+    (left / 'a.mp4').write_bytes(b'x')
+    (tmp_path / 'mmc2v-cache-link').symlink_to(tmp_path / 'other')
+    (tmp_path / 'other').mkdir()
+    second = BoundedCache(100)
+    assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'mmc2v-cache-link', 'other', *(os.path.basename(cache._folder.name)
+                                       for cache in (first, second))}
+    first.close()
+    second.close()
+    assert {path.name for path in tmp_path.iterdir()} == {'mmc2v-cache-link', 'other'}
+
+
+def test_a_job_ends_although_nobody_ends_it(monkeypatch):
+    monkeypatch.setitem(processes.JOBS, 'begin', lambda: time.sleep(600))
+    monkeypatch.setattr(processes, '_GRACE', 0.2)
+    context = multiprocessing.get_context('fork')
+    ours, theirs = context.Pipe()
+    process = context.Process(target=processes._serve, args=(theirs,))
+    process.start()
+    assert ours.recv_bytes() == b'ready'
+    ours.send_bytes(json.dumps(['begin', 0.1, False]).encode())
+    process.join(60)
+    assert process.exitcode == -signal.SIGALRM
+
+
+def test_all_addresses_are_those_of_both_kinds():
+    if not socket.has_dualstack_ipv6():
+        pytest.skip('this system keeps IPv4 and IPv6 apart')
+    with listening(Access('::', 0, TOKEN)) as listener:
+        port = listener.getsockname()[1]
+        socket.create_connection(('127.0.0.1', port), timeout=20).close()
 
 
 def test_errors_tell_no_paths(server, library):

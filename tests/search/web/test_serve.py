@@ -37,7 +37,7 @@ def test_it_starts_prints_its_link_and_ends_when_interrupted(library):
     try:
         link = server.stdout.readline()
         token = re.fullmatch(rf'open http://127\.0\.0\.1:{port}/\?token=([\w-]{{32}})\n', link)[1]
-        connection = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
+        connection = http.client.HTTPConnection('127.0.0.1', port, timeout=150)
         for headers, status in (({}, 401), ({'Authorization': f'Bearer {token}'}, 200)):
             connection.request('GET', '/api/status', headers=headers)
             answer = connection.getresponse()
@@ -46,5 +46,5 @@ def test_it_starts_prints_its_link_and_ends_when_interrupted(library):
         connection.close()
     finally:
         server.send_signal(signal.SIGINT)
-        rest = server.communicate(timeout=60)[0]
+        rest = server.communicate(timeout=150)[0]
     assert 'Traceback' not in rest

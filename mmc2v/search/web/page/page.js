@@ -3,6 +3,8 @@
 
 const PAGE = 12; // moments of one answer
 const PAUSE = 350; // milliseconds without a key after which is searched
+const AGAIN = 2000; // milliseconds after which a server that could not answer is asked again
+const PICTURE_TRIES = 3;
 const FULL_GAUGE = 5; // standard deviations
 const $ = (id) => document.getElementById(id);
 
@@ -210,8 +212,10 @@ function card(moment) {
   play.dataset.id = moment.id;
   image.addEventListener('load', () => {
     image.classList.toggle('tall', image.naturalHeight > 1.2 * image.naturalWidth);
+    item.querySelector('.missing').hidden = true;
   });
-  image.addEventListener('error', () => missing(item, moment), { once: true });
+  let tries = 0;
+  image.addEventListener('error', () => missing(item, moment, ++tries < PICTURE_TRIES));
   image.src = moment.thumbnail;
   item.querySelector('.time').textContent = span(moment);
   item.querySelector('.name bdi').textContent = moment.name;
@@ -230,14 +234,20 @@ function card(moment) {
   return item;
 }
 
-async function missing(item, moment) {
-  const label = item.querySelector('.missing');
-  item.querySelector('img').hidden = true;
+async function missing(item, moment, isTriedAgain) {
+  const [label, image] = [item.querySelector('.missing'), item.querySelector('img')];
+  image.hidden = true;
   label.hidden = false;
   label.textContent = 'No picture';
   try {
     const response = await fetch(moment.thumbnail);
-    if (response.ok) return;
+    if ((response.ok || response.status === 503) && isTriedAgain) {
+      setTimeout(() => {
+        image.hidden = false;
+        image.src = moment.thumbnail;
+      }, response.ok ? 0 : AGAIN);
+      return;
+    }
     const { code, message } = await refusalOf(response);
     label.textContent = { moved: 'Moved or deleted since', changed: 'Changed since',
       outside: 'Outside the indexed folders', closed: 'May not be read' }[code] || 'No picture';
@@ -259,13 +269,17 @@ function showOrigin(query) {
 
 function notice(title, text, { command = '', action = '', run = null } = {}) {
   $('notice').hidden = false;
-  $('notice-title').textContent = title;
-  $('notice-text').textContent = text;
+  put($('notice-title'), title);
+  put($('notice-text'), text);
   $('notice-command').hidden = !command;
-  $('notice-command').textContent = command;
+  put($('notice-command'), command);
   $('notice-action').hidden = !action;
-  $('notice-action').textContent = action;
+  put($('notice-action'), action);
   $('notice-action').onclick = run;
+}
+
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text; // what is the same is not read out
 }
 
 function quiet() {
@@ -285,15 +299,15 @@ function noHit() {
 }
 
 function failed(error) {
-  const isPassing = ['gone', 'loading', 'busy', 'failed', 'empty'].includes(error.code);
-  if (isPassing || error.code === 'too_many') {
-    // asked again as soon as the server can answer
-    shown = null;
-    look();
+  shown = null;
+  if (['gone', 'loading', 'busy', 'failed', 'empty', 'too_many'].includes(error.code)) {
+    // asked again when the server can answer
+    if (error.code === 'failed') notice(...FAILED);
+    if (['busy', 'too_many'].includes(error.code)) tell(sentence(error.message));
+    look(false);
     return;
   }
   forget();
-  shown = null;
   if (error.code === 'forgotten' || error.code === 'unknown') {
     notice('This is no longer there', sentence(error.message), {
       action: 'Back to sentences', run: () => go({ clip: '', upload: '' }),
@@ -305,7 +319,10 @@ function failed(error) {
   }
 }
 
-async function look() {
+const FAILED = ['The index cannot be searched', 'The terminal of the server says why; the page '
+  + 'goes on by itself when it can.'];
+
+async function look(asks = true) {
   clearTimeout(repeat);
   let pause = 30000;
   try {
@@ -315,12 +332,19 @@ async function look() {
     pause = server.state !== 'ready' ? 1500 : server.indexing ? 2000 : 30000;
     const isNew = before !== null && before.videos !== server.videos && moments.length === 0;
     if (isNew) shown = null;
-    if (server.state === 'ready' && question(wanted()) !== shown) render();
+    if (server.state === 'ready' && question(wanted()) !== shown) {
+      if (asks) render();
+      else pause = AGAIN;
+    }
   } catch (error) {
     pause = 3000;
     $('notice').dataset.of = 'server';
     if (error.code === 'token') {
       notice('The server asks for its link', sentence(error.message));
+    } else if (error.code === 'failed') {
+      notice(...FAILED);
+    } else if (error.code !== 'gone') {
+      notice('The server cannot answer at present', sentence(error.message));
     } else {
       notice('The server does not answer', 'It may have ended, or the network to it. The page '
         + 'goes on by itself when it is back. It is started by', {
@@ -357,8 +381,7 @@ function showServer({ state, index, videos, clips, hours, folders, indexing, unr
         + 'video is in.']
       : ['Nothing is indexed yet', 'Index a folder of videos; the page notices by itself.',
         { command: `python tools/search.py index ~/Videos --index ${index}` }],
-    failed: ['The index cannot be searched', 'The terminal of the server says why; the page goes '
-      + 'on by itself when it can.'],
+    failed: FAILED,
   }[state];
   if (says) {
     $('notice').dataset.of = 'server';
@@ -505,9 +528,13 @@ function upload(file) {
   const say = (text) => notice(text, 'The video is read on the server, searched by, and not kept.');
   say(`Sending ${file.name} …`);
   request.upload.onprogress = (event) => say(
-    event.loaded < event.total ? `Sending ${file.name}: ${Math.round(100 * event.loaded
+    event.loaded < event.total ? `Sending ${file.name}: ${10 * Math.floor(10 * event.loaded
       / event.total)} %` : `Reading ${file.name} …`);
-  request.onerror = look;
+  request.onerror = () => {
+    notice('This video could not be sent', 'The server may be busy or gone, or it is no file but a '
+      + 'folder: give one file, in a moment.');
+    look();
+  };
   request.onload = () => {
     if (request.status === 201 && request.response) {
       $('notice').hidden = true;
@@ -526,18 +553,23 @@ const holdsFile = (event) => event.dataTransfer && [...event.dataTransfer.types]
 addEventListener('dragenter', (event) => {
   if (!holdsFile(event)) return;
   dragged += 1;
+  (player.open ? player : document.body).append($('drop')); // nothing is above an open player
   $('drop').hidden = false;
 });
 addEventListener('dragleave', () => {
   dragged = Math.max(0, dragged - 1);
   $('drop').hidden = dragged === 0;
 });
-addEventListener('dragover', (event) => event.preventDefault());
+addEventListener('dragover', (event) => {
+  if (holdsFile(event)) event.preventDefault();
+});
 addEventListener('drop', (event) => {
+  if (!holdsFile(event)) return;
   event.preventDefault(); // a browser would leave the page and show the file
+  close();
   dragged = 0;
   $('drop').hidden = true;
-  upload(event.dataTransfer && event.dataTransfer.files[0]);
+  upload(event.dataTransfer.files[0]);
 });
 $('by-video').addEventListener('click', () => $('file').click());
 $('file').addEventListener('change', () => {
@@ -590,7 +622,8 @@ $('results').addEventListener('click', (event) => {
 
 function move(key) {
   const buttons = [...document.querySelectorAll('.play')];
-  const here = buttons.indexOf(document.activeElement);
+  const at = document.activeElement.closest('.card');
+  const here = at ? buttons.indexOf(at.querySelector('.play')) : -1;
   if (here < 0) {
     if (key === 'ArrowDown' && buttons.length) buttons[0].focus();
     return key === 'ArrowDown' && buttons.length > 0;
