@@ -511,3 +511,39 @@ def test_arrows_go_on_from_any_button_of_a_moment(server, visit):
     page.locator('.like').nth(1).focus()
     page.keyboard.press('ArrowRight')
     assert page.evaluate('document.activeElement.dataset.id') == ids(page)[2]
+
+
+def test_the_focus_goes_on_where_what_had_it_has_gone(server, visit):
+    page = visit(server, '/?q=a+red+ring')
+    until(page, "document.querySelectorAll('.play').length >= 12")
+    page.locator('.like').nth(1).press('Enter')
+    until(page, "document.activeElement.id === 'origin'")
+    page.keyboard.press('ArrowDown')
+    assert page.evaluate('document.activeElement.dataset.id') == ids(page)[0]
+    before = page.url
+    page.keyboard.press('Enter')
+    page.locator('#player').wait_for()
+    page.locator('#player-like').press('Enter')
+    until(page, "before => location.href !== before && document.activeElement.id === 'origin'",
+          arg=before)
+    page.locator('#player').wait_for(state='hidden')
+    page.select_option('#length', '3600-')
+    page.locator('#notice-action').press('Enter')
+    until(page, "document.activeElement.id === 'q'")
+
+
+@pytest.mark.parametrize('link', ['clip=x', 'upload=12', f'upload={"0" * 32}'])
+def test_a_link_to_what_is_not_there_leads_back(server, visit, link):
+    page = visit(server, f'/?{link}', allowed='400|404')
+    waits(page, '#notice-title', 'no longer there')
+    page.click('#notice-action')
+    until(page, "document.body.classList.contains('start')")
+    assert page.locator('#notice').is_hidden()
+
+
+def test_what_a_link_has_wrong_beside_the_question_is_left_out(server, visit):
+    page = visit(server, '/?q=a+red+ring&length=abc&play=x', allowed='404')
+    page.locator('.card').first.wait_for()
+    assert page.input_value('#length') == ''
+    waits(page, '#player-wait', 'There is no such moment')
+    assert shown(page, '#player-name') == 'A moment'

@@ -78,10 +78,11 @@ function sentence(text) {
 function wanted() {
   const given = new URLSearchParams(location.search);
   const choice = (name) => given.get(name) || '';
+  const offered = [...$('length').options].map((option) => option.value);
   return {
     q: choice('q').slice(0, 500), clip: choice('clip'), upload: choice('upload'),
-    folder: choice('folder'), length: choice('length'), one: choice('one') === '1',
-    play: choice('play'),
+    folder: choice('folder'), one: choice('one') === '1', play: choice('play'),
+    length: offered.includes(choice('length')) ? choice('length') : '',
   };
 }
 
@@ -136,7 +137,7 @@ async function render() {
   $('length').value = state.length;
   $('one').checked = state.one;
   document.title = state.q && asked ? `${state.q} – Find the moment` : 'Find the moment';
-  if (asked !== shown) finding = find(asked);
+  if (asked !== shown || asked === null) finding = find(asked);
   await finding;
   showPlayer(state.play);
 }
@@ -275,7 +276,10 @@ function notice(title, text, { command = '', action = '', run = null } = {}) {
   put($('notice-command'), command);
   $('notice-action').hidden = !action;
   put($('notice-action'), action);
-  $('notice-action').onclick = run;
+  $('notice-action').onclick = run && (() => {
+    run();
+    $('q').focus(); // the button goes
+  });
 }
 
 function put(element, text) {
@@ -308,7 +312,7 @@ function failed(error) {
     return;
   }
   forget();
-  if (error.code === 'forgotten' || error.code === 'unknown') {
+  if (wanted().clip || wanted().upload) {
     notice('This is no longer there', sentence(error.message), {
       action: 'Back to sentences', run: () => go({ clip: '', upload: '' }),
     });
@@ -417,6 +421,7 @@ async function showPlayer(id) {
   wait('Opening …');
   video.poster = `/api/clips/${id}/thumbnail`;
   if (moment) title(moment);
+  else [$('player-name').textContent, $('player-time').textContent] = ['A moment', ''];
   const place = moments.indexOf(moment);
   $('player-before').disabled = place <= 0;
   $('player-next').disabled = place < 0 || (place === moments.length - 1 && !isMore);
@@ -506,9 +511,10 @@ $('player-before').addEventListener('click', () => step(-1));
 $('player-next').addEventListener('click', () => step(1));
 $('player-like').addEventListener('click', () => like(playing));
 
-function like(id) {
-  go({ q: '', upload: '', clip: id });
+async function like(id) {
   scrollTo(0, 0);
+  await go({ q: '', upload: '', clip: id });
+  $('origin').focus(); // what had the focus has gone
 }
 
 /* ---- a video as the question ---- */
