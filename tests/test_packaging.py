@@ -47,7 +47,8 @@ def test_every_dependency_says_what_it_is_for(name):
 def test_constraints_pin_everything_and_one_opencv():
     pins = [line.split(';')[0].strip().split('==') for line in lines('constraints')]
     pinned = {name.lower().replace('-', '_'): version for name, version in pins}
-    wanted = [line for name in ('runtime', 'lite', 'clip', 'web', 'milvus', 'tests') for line in lines(name)]
+    wanted = [line for name in ('runtime', 'lite', 'clip', 'web', 'milvus', 'tests')
+              for line in lines(name)]
     assert names(wanted) <= set(pinned)
     assert pinned['opencv_python'] == pinned['opencv_contrib_python']
 

@@ -258,8 +258,11 @@ class MilvusStore(Store):
             for column, options in columns.items():
                 schema.add_field(column, **options)
             indexes = self._connected().prepare_index_params()
-            vector = 'vector' if name == self._name else 'place'
-            indexes.add_index(vector, index_type='AUTOINDEX', metric_type='IP')
+            if name == self._name:
+                indexes.add_index('vector', index_type='HNSW', metric_type='IP',
+                                  params=dict(M=16, efConstruction=200))
+            else:
+                indexes.add_index('place', index_type='FLAT', metric_type='IP')
             indexes.add_index('digest', index_type='')  # what suits a text
             self._call('create_collection', name, schema=schema, index_params=indexes,
                        consistency_level='Bounded',
@@ -467,10 +470,13 @@ class MilvusStore(Store):
             condition (str): A filter of Milvus.
             count (int): Of clips, at most 16,384.
         """
+        count = min(count, _MOST_ROWS)
+        # as wide as what is asked for, without which the nearest ones are missed
+        parameters = {'ef': 2 * count, **self._place.parameters}
         found = self._call('search', self._name, data=[vector.astype(np.float32)],
-                           filter=condition, limit=min(count, _MOST_ROWS),
-                           output_fields=[*_CLIP_FIELDS, 'vector'], search_params=dict(
-                               metric_type='IP', params=self._place.parameters))[0]
+                           filter=condition, limit=count, search_params=dict(
+                               metric_type='IP', params=parameters),
+                           output_fields=[*_CLIP_FIELDS, 'vector'])[0]
         return list({hit['id']: dict(hit['entity']) for hit in found}.values())
 
     def counts(self) -> dict[str, int]:

@@ -7,13 +7,12 @@ from typing import Optional
 
 import numpy as np
 
-from .approximate import NUM_CANDIDATES
 from .clips import IndexedVideo, Scored, Wanted
 from .milvus import MilvusStore
 from .names import FolderNames
 
-# Clips by which the spread of scores is estimated.
-_SAMPLE = 4096
+# Clips that are scored exactly; clips by which the spread of scores is estimated.
+_CANDIDATES, _SAMPLE = 500, 4096
 # Videos of a folder that a question can name; of larger ones more candidates are looked at.
 _NAMED, _MOST_CANDIDATES = 1000, 8192
 
@@ -78,7 +77,7 @@ class MilvusClips:
 
     def _condition(self, wanted: Wanted) -> tuple[str, int, Optional[set[str]]]:
         """Return a filter, how many clips to ask for, and contents that the filter cannot name."""
-        parts, count, allowed = ['number >= 0'], NUM_CANDIDATES, None
+        parts, count, allowed = ['number >= 0'], _CANDIDATES, None
         if not wanted.whole:
             parts.append('whole == false')
         if wanted.min_length > 0:

@@ -242,6 +242,7 @@ def measure_store(args: argparse.Namespace) -> None:
 
     from mmc2v.search.clips import IndexedClips, Wanted
     from mmc2v.search.milvus_clips import MilvusClips
+    from mmc2v.search.records import Stat
     from mmc2v.search.store import IndexStore
     from mmc2v.search.stores import delete, open_store
     for clips in args.clips:
@@ -257,6 +258,7 @@ def measure_store(args: argparse.Namespace) -> None:
             store.finish()
             print(f'{clips} clips: {1000 * writing / written:.1f} ms a file of {CLIPS_A_FILE}, '
                   f'{clips / writing:.0f} clips/s; finished in {time.perf_counter() - start:.1f} s')
+            wait_for_index(args.store)
             table, reader = IndexedClips(file, in_memory=True), MilvusClips(open_store(args.store))
             rng = np.random.default_rng(1)
             rows = table.vectors.rows(rng.integers(0, len(table.vectors), args.queries))
@@ -266,6 +268,22 @@ def measure_store(args: argparse.Namespace) -> None:
             exact = ask_clips('exact, in memory', table, rows)
             ask_clips('Milvus', reader, rows, exact)
             delete(args.store)
+
+
+def wait_for_index(address: str) -> None:
+    """Wait until Milvus has made its index; before that it searches by a coarse one."""
+    from pymilvus import MilvusClient
+
+    from mmc2v.search.milvus import parse_address
+    start, place = time.perf_counter(), parse_address(address)
+    client = MilvusClient(place.uri, db_name=place.database)
+    while True:
+        found = client.describe_index(place.name, 'vector')
+        if found['pending_index_rows'] == 0 and found['indexed_rows'] > 0:
+            break
+        time.sleep(1)
+    print(f'  index made            {time.perf_counter() - start:.0f} s later')
+    time.sleep(10)  # until it is used
 
 
 def ask_clips(name: str, clips: Any, queries: np.ndarray, exact: Sequence[set] = ()) -> list[set]:
