@@ -64,6 +64,27 @@ def parse_args() -> argparse.Namespace:
                        help='make the index anew, and replace the old one when it is whole')
     index.add_argument('--launcher', choices=['none', 'pytorch'], default='none',
                        help='pytorch: one of several processes, see tools/dist_search.sh')
+    query = _add_query(commands)
+    _add_serve(commands)
+    remove = commands.add_parser('remove', description='Forget files; they stay where they are.',
+                                 help='forget files')
+    remove.add_argument('roots', nargs='+', help='folders or files')
+    commands.add_parser('info', description='Show what is in an index, and what could not be read.',
+                        help='show what is in an index, and what could not be read')
+    commands.add_parser('verify', description='Look at every row and file of an index.',
+                        help='look at every row and file of an index')
+    for name, command in commands.choices.items():
+        _add_place(command)
+        if name in ('index', 'query', 'serve'):
+            _add_model(command)
+    args = parser.parse_args()
+    args.index = args.store or args.index
+    if args.command == 'query' and (args.sentence is None) == (args.video is None):
+        query.error('give a sentence or --video, one of them')
+    return args
+
+
+def _add_query(commands: Any) -> argparse.ArgumentParser:
     query = commands.add_parser('query', help='find moments by a sentence',
                                 description='Find moments by a sentence, or videos like one.')
     query.add_argument('sentence', nargs='?', type=non_blank, help='what to look for')
@@ -75,26 +96,14 @@ def parse_args() -> argparse.Namespace:
     query.add_argument('--json', action='store_true', help='print one JSON document')
     query.add_argument('--show', type=Path, metavar='PICTURE',
                        help='draw frames of the moments into a picture')
-    _add_serve(commands)
-    remove = commands.add_parser('remove', description='Forget files; they stay where they are.',
-                                 help='forget files')
-    remove.add_argument('roots', nargs='+', help='folders or files')
-    commands.add_parser('info', description='Show what is in an index, and what could not be read.',
-                        help='show what is in an index, and what could not be read')
-    commands.add_parser('verify', description='Look at every row and file of an index.',
-                        help='look at every row and file of an index')
-    for name, command in commands.choices.items():
-        place = command.add_mutually_exclusive_group(required=True)
-        place.add_argument('--index', type=Path, help='file of the index')
-        place.add_argument('--store', metavar='ADDRESS', type=address, help="an index in Milvus, "
-                           "http://HOST:19530/COLLECTION; needs pip install 'mmc2v[milvus]'")
-        if name in ('index', 'query', 'serve'):
-            _add_model(command)
-    args = parser.parse_args()
-    args.index = args.store or args.index
-    if args.command == 'query' and (args.sentence is None) == (args.video is None):
-        query.error('give a sentence or --video, one of them')
-    return args
+    return query
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
+    place = command.add_mutually_exclusive_group(required=True)
+    place.add_argument('--index', type=Path, help='file of the index')
+    place.add_argument('--store', metavar='ADDRESS', type=address, help='an index in Milvus, '
+                       "http://HOST:19530/COLLECTION; needs pip install 'mmc2v[milvus]'")
 
 
 def address(text: str) -> str:
