@@ -4,7 +4,8 @@ import pytest
 from .common import index, serving, write_library
 
 
-@pytest.fixture(scope='package')
+# In use always: what is made while a module is tested goes with that module, see tests/conftest.py.
+@pytest.fixture(scope='package', autouse=True)
 def library(tmp_path_factory):
     folder = tmp_path_factory.mktemp('library')
     write_library(folder)
