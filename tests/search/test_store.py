@@ -71,9 +71,15 @@ def test_an_error_leaves_the_index_as_it_was(path):
     with pytest.raises(ZeroDivisionError):
         delete_and_fail(store)
     assert len(store.files()) == 1
-    with pytest.raises(OSError, match='UNIQUE'):
-        store.add('/b.mp4', Stat(1, 1), content())  # of the same digest
-    assert len(store.files()) == 1
+
+
+def test_a_content_that_another_process_has_added_meanwhile_is_there_once(path):
+    store = IndexStore(path, create=True)
+    before = dict(store.contents())
+    store.add('/b.mp4', Stat(1, 1), content())  # of the same digest
+    assert len(store.files()) == 2
+    assert len({record.content for record in store.files().values()}) == 1
+    assert dict(store.contents()).keys() == before.keys()
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(path):

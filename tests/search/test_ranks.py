@@ -1,0 +1,83 @@
+"""Addresses of stores, and which process takes which file; tests/search/milvus has the rest."""
+import functools
+import operator
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mmc2v.search.milvus import _path, _text, parse_address
+from mmc2v.search.ranks import Ranks
+from mmc2v.search.stores import beside, is_remote, open_store, option
+
+from ..tiny import ROOT
+from .common import rows, write_model, write_videos
+
+
+@pytest.mark.parametrize(('address', 'place'), [
+    ('http://milvus:19531/videos', ('http://milvus:19531', '', 'videos', {})),
+    ('https://milvus/team/videos/', ('https://milvus:19530', 'team', 'videos', {})),
+    ('http://[::1]:1/v?nprobe=64', ('http://[::1]:1', '', 'v', {'nprobe': 64}))])
+def test_addresses_are_read(address, place):
+    assert tuple(parse_address(address)) == place
+    assert is_remote(address)
+
+
+@pytest.mark.parametrize(('address', 'message'), [
+    ('http://milvus:19530', 'has the form'), ('http://milvus/a/b/c', 'has the form'),
+    ('http://milvus/9a', 'letters, digits'), ('http://milvus:99999/a', 'is no address'),
+    ('http://me:secret@milvus/a', 'MMC2V_MILVUS_TOKEN'), ('http://milvus/a?n=x', 'whole numbers')])
+def test_addresses_that_cannot_be_are_refused(address, message):
+    with pytest.raises(ValueError, match=message) as found:
+        parse_address(address)
+    assert 'secret' not in str(found.value)
+
+
+def test_names_of_indexes():
+    assert not is_remote('my.index')
+    assert beside('http://h/v?ef=9', 'rebuild') == 'http://h/v_rebuild?ef=9'
+    assert beside('my.index', 'rebuild') == 'my.index.rebuild'
+    assert option('http://h/v?ef=9') == "--store 'http://h/v?ef=9'"
+
+
+@pytest.mark.parametrize('path', [b'/a/\xff\\x41.mp4', 'ü\\\\x\n'.encode(), b'/plain.mp4'])
+def test_paths_are_texts_and_back(path):
+    text = _text(os.fsdecode(path))
+    assert os.fsencode(_path(text)) == path
+    text.encode()
+
+
+def test_each_file_is_of_one_process():
+    paths = [f'/videos/{number}.mp4' for number in range(400)]
+    taken = [[path for path in paths if Ranks(rank, 4).takes(path)] for rank in range(4)]
+    assert sorted(functools.reduce(operator.iadd, taken, [])) == sorted(paths)
+    assert min(map(len, taken)) > 60
+
+
+def test_a_file_is_not_written_from_several_nodes(tmp_path):
+    with pytest.raises(ValueError, match='several nodes give --store'), Ranks(1, 4, 2).writing(
+            str(tmp_path / 'index')):
+        pass
+
+
+def test_several_processes_make_the_index_of_one(tmp_path):
+    write_model(tmp_path)
+    videos = write_videos(tmp_path / 'videos', [8 + 3 * number for number in range(6)])
+    (videos / 'copy.mp4').write_bytes((videos / '3.mp4').read_bytes())
+    (videos / 'bad.mp4').write_bytes(b'no video')
+    made = []
+    for count in (1, 3):
+        index = tmp_path / f'{count}.index'
+        done = subprocess.run(
+            ['bash', str(ROOT / 'tools' / 'dist_search.sh'), 'index', videos, '--index', index,
+             '--config', tmp_path / 'config.py', '--checkpoint', tmp_path / 'model.pth',
+             '--device', 'cpu', '--precision', 'float32', '--window', '2', '--stride', '1',
+             '--workers', '1', str(count)], check=False, capture_output=True, text=True,
+            timeout=300, env=dict(os.environ, OMP_NUM_THREADS='1', PORT=str(29660 + count),
+                                  PYTHON=sys.executable))
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert '6 indexed, 1 known by their content, 1 unreadable' in done.stdout
+        made.append(rows(open_store(str(index))))
+    assert len(made[0]) == 8
+    assert made[0] == made[1]
