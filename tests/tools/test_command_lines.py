@@ -159,6 +159,8 @@ MISTAKES = [
      'expected some words'),
     ('visualizations/draw_alignment.py', [CONFIG, '-', 'a.mp4', '--captions', 'a', 'b', '--random'],
      '1 videos need as many captions, got 2'),
+    ('analysis_tools/benchmark_server.py', ['--index', GONE], 'there is no index'),
+    ('visualizations/search_screenshots.py', ['--index', GONE], 'there is no index'),
     ('visualizations/draw_retrieval.py', ['EMPTY', CONFIG], 'is not a dump of embeddings'),
     ('visualizations/draw_retrieval.py', [f'{GONE}.npz', CONFIG, '--top-k', '0'], "got '0'"),
 ]

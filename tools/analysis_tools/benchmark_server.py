@@ -140,6 +140,8 @@ def main() -> None:
     parser.add_argument('--seconds', type=positive_int, default=120, help='default 120')
     parser.add_argument('--port', type=whole_number(1, 65535), default=8099, help='default 8099')
     args = parser.parse_args()
+    if not args.index.is_file():
+        raise FileNotFoundError(f"there is no index '{args.index}'")
     server = started(args.index, args.port)
     try:
         ask_for(args.port, args.clients, 10)  # until all that is made once is there

@@ -61,6 +61,8 @@ def main() -> None:
                         help='what to look for')
     parser.add_argument('--out', type=Path, default=Path('docs'), help='folder; default docs')
     args = parser.parse_args()
+    if not args.index.is_file():
+        raise FileNotFoundError(f"there is no index '{args.index}'")
     from playwright.sync_api import sync_playwright
 
     from mmc2v.search import VideoSearch
