@@ -2,7 +2,7 @@
 
 N clips.
 """
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -60,8 +60,7 @@ def rank_moments(scores: np.ndarray, videos: np.ndarray, spans: np.ndarray, top:
     """
     if len(scores) == 0:
         return []
-    sample = scores if sample is None else sample
-    mean, deviation = float(sample.mean()), float(sample.std())
+    moment = _moments(scores, spans, sample)
     chosen: dict[int, None] = {}
     for clip in _descending(scores):
         chosen[int(videos[clip])] = None
@@ -72,11 +71,9 @@ def rank_moments(scores: np.ndarray, videos: np.ndarray, spans: np.ndarray, top:
         first, last = np.searchsorted(videos, (video, video + 1))
         moments: list[Moment] = []
         for clip in first + np.argsort(-scores[first:last], kind='stable'):
-            start, end = spans[clip].tolist()
-            if all(end <= other.start or other.end <= start for other in moments):
-                score = float(scores[clip])
-                stands_out = (score - mean) / deviation if deviation > 0 else 0.0
-                moments.append(Moment(start, end, score, stands_out))
+            new = moment(clip)
+            if _is_apart(new, moments):
+                moments.append(new)
             if len(moments) == per_video:
                 break
         return moments
@@ -104,25 +101,37 @@ def rank_clips(scores: np.ndarray, videos: np.ndarray, spans: np.ndarray, top: i
     """
     if len(scores) == 0:
         return []
-    sample = scores if sample is None else sample
-    mean, deviation = float(sample.mean()), float(sample.std())
-    taken: dict[int, list[tuple[float, float]]] = {}
+    moment = _moments(scores, spans, sample)
+    taken: dict[int, list[Moment]] = {}
     unfinished = len(np.unique(videos))
     found: list[tuple[int, Moment]] = []
     for clip in _descending(scores):
-        start, end = spans[clip].tolist()
-        others = taken.setdefault(int(videos[clip]), [])
-        if len(others) == per_video or not all(
-                end <= other[0] or other[1] <= start for other in others):
+        others, new = taken.setdefault(int(videos[clip]), []), moment(clip)
+        if len(others) == per_video or not _is_apart(new, others):
             continue
-        others.append((start, end))
-        score = float(scores[clip])
-        stands_out = (score - mean) / deviation if deviation > 0 else 0.0
-        found.append((clip, Moment(start, end, score, stands_out)))
+        others.append(new)
+        found.append((clip, new))
         unfinished -= len(others) == per_video
         if len(found) == top or not unfinished:
             break
     return found
+
+
+def _moments(scores: np.ndarray, spans: np.ndarray, sample: Optional[np.ndarray]
+             ) -> Callable[[int], Moment]:
+    """Return what makes the moment of a clip; see :func:`rank_moments`."""
+    sample = scores if sample is None else sample
+    mean, deviation = float(sample.mean()), float(sample.std())
+
+    def moment(clip: int) -> Moment:
+        (start, end), score = spans[clip].tolist(), float(scores[clip])
+        return Moment(start, end, score, (score - mean) / deviation if deviation > 0 else 0.0)
+    return moment
+
+
+def _is_apart(new: Moment, others: Sequence[Moment]) -> bool:
+    """Whether a moment overlaps none of others."""
+    return all(new.end <= other.start or other.end <= new.start for other in others)
 
 
 def _descending(scores: np.ndarray, first: int = 2048) -> Iterator[int]:
