@@ -26,6 +26,7 @@ from mmc2v.config_reading import read_config
 from mmc2v.first_line import first_line_of
 from mmc2v.registered_types import known_types
 
+from .encoder import ClipEncoder
 from .records import Store
 
 # PE-Core-B/16 with mean pooling: zero-shot it finds about half of MSR-VTT's videos at rank 1, where
@@ -86,6 +87,17 @@ class SearchModel:
     def encode_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32 unit vectors of sentences, which go through the tower together."""
         return encode_texts(self.model, sentences, pipeline=self.pipeline).float().numpy()
+
+    def encode_frames(self, frames: np.ndarray, num_frames: int) -> np.ndarray:
+        """Return the (D,) float32 unit vector of a whole video.
+
+        Args:
+            frames (np.ndarray): (t, H, W, 3) uint8; see :meth:`ClipFrames.whole`.
+            num_frames (int): That the model takes.
+        """
+        encoder = ClipEncoder(self.model, [np.arange(len(frames))], num_frames)
+        encoder.add(range(len(frames)), frames)
+        return encoder.finish()[0].astype(np.float32)
 
 
 def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,

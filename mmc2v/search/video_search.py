@@ -19,8 +19,7 @@ import numpy as np
 
 from . import approximate
 from .clips import IndexedClips, Wanted
-from .encoder import ClipEncoder
-from .frames import ClipFrames, Clips, Part, digest_of
+from .frames import ClipFrames, digest_of
 from .indexing import Indexer, Report
 from .milvus import MilvusStore, parse_address
 from .milvus_clips import MilvusClips
@@ -354,15 +353,7 @@ class VideoSearch:
         """
         settings, model = self.settings, self.model
         source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
-        encoder = clips = None
-        for message in source.read(path):
-            if isinstance(message, Clips):
-                clips = message
-            if isinstance(message, Clips) or message is None:
-                encoder = ClipEncoder(model.model, clips.frames, source.num_frames)
-            elif isinstance(message, Part):
-                encoder.add(message.numbers, message.images)
-        return encoder.finish()[-1].astype(np.float32)
+        return model.encode_frames(source.whole(path), source.num_frames)
 
     def load(self) -> Union[IndexedClips, MilvusClips]:
         """Read all vectors of a file into memory, for a process that is asked again and again.

@@ -21,7 +21,7 @@ from starlette.routing import Route, Router
 from ..names import FolderNames, shown
 from ..video_search import VideoSearch
 from .cache import BoundedCache
-from .catalogue import Catalogue, CatalogueClip, clip_id, video_id
+from .catalogue import Catalogue, CatalogueClip, clip_document, clip_id, video_id
 from .errors import RefusedError, busy, unusable
 from .files import open_indexed
 from .guard import Access, Guard
@@ -173,21 +173,16 @@ class SearchServer:
         """Say what is known of a moment, and how it can be played."""
         none_but(request.query_params.multi_items())
         clip = await self._clip(request)
-        (start, end), files = clip.span, clip.files
-        path = next(iter(files))
         kind, problem = None, None
         try:
             kind = await self._kind(clip)
         except RefusedError as error:
             problem = error.document['error']
-        name = clip_id(clip.video.digest, clip.number)
-        video = video_id(clip.video.digest)
+        document = clip_document(clip.video.digest, clip.number, [*clip.files],
+                                 FolderNames(clip.roots), *clip.span, clip.video.duration)
         return _json(dict(
-            id=name, video=video, name=shown(os.path.basename(path)),
-            folder=FolderNames(clip.roots).of(path), copies=len(files) - 1, start=start, end=end,
-            duration=clip.video.duration, type=kind, problem=problem,
-            file=f'/api/videos/{video}', moment=f'/api/clips/{name}/moment',
-            thumbnail=f'/api/clips/{name}/thumbnail'))
+            document, type=kind, problem=problem, file=f"/api/videos/{document['video']}",
+            moment=f"/api/clips/{document['id']}/moment"))
 
     async def _clip(self, request: Request) -> CatalogueClip:
         return await run_sync(self._catalogue.clip, request.path_params['id'])
@@ -244,9 +239,6 @@ class SearchServer:
         """Send a file that is made of a clip, once."""
         key = f'{clip_id(clip.video.digest, clip.number)}.{suffix}'
         tag = f'"{key}"'
-        if is_known(request.headers.get('if-none-match'), tag) and self._cache.has(key):
-            return Response(status_code=304, headers={
-                'etag': tag, 'cache-control': f'private, max-age={_MAX_AGE}, immutable'})
         try:
             descriptor = await self._cache.open(key, make)
         except JobError as error:

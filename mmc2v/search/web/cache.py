@@ -37,10 +37,6 @@ class BoundedCache:
         """Of what is kept."""
         return sum(self._sizes.values())
 
-    def has(self, key: str) -> bool:
-        """Whether a file is there."""
-        return key in self._sizes
-
     async def open(self, key: str, make: Callable[[str], Awaitable[None]]) -> int:
         """Return the descriptor of a file, which is made where it is not there.
 

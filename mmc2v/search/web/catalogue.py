@@ -1,9 +1,11 @@
 """What is in the index, by the ids that clients know: never by path."""
+import os
 import re
 import threading
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
-from ..names import FolderNames
+from ..names import FolderNames, shown
 from ..progress_file import read_progress
 from ..records import FileRecord, Outline
 from ..stores import open_store
@@ -28,6 +30,25 @@ def clip_id(digest: bytes, number: int) -> str:
         number (int): Of the clip in it.
     """
     return f'{video_id(digest)}-{number}'
+
+
+def clip_document(digest: bytes, number: int, paths: Sequence[str], names: FolderNames,
+                  start: float, end: float, duration: float) -> dict[str, Any]:
+    """Return what clients are told of every clip, found or asked for.
+
+    Args:
+        digest (bytes): Of the content.
+        number (int): Of the clip in it.
+        paths (Sequence[str]): Its files, of which the first is named.
+        names (FolderNames): Of the index.
+        start (float): Seconds.
+        end (float): Seconds.
+        duration (float): Seconds of the video.
+    """
+    name = clip_id(digest, number)
+    return dict(id=name, video=video_id(digest), name=shown(os.path.basename(paths[0])),
+                folder=names.of(paths[0]), copies=len(paths) - 1, start=start, end=end,
+                duration=duration, thumbnail=f'/api/clips/{name}/thumbnail')
 
 
 class CatalogueClip(NamedTuple):

@@ -155,8 +155,7 @@ class _Jump:
         context = self._stream.codec_context
         ratio = self._stream.sample_aspect_ratio
         width = context.width * float(ratio) if ratio and 0.1 < ratio < 10 else context.width
-        shrink = min(1.0, side / max(width, context.height))
-        return tuple(max(2, round(value * shrink / 2) * 2) for value in (width, context.height))
+        return _even_within(width, context.height, side)
 
     def image(self, frame: av.VideoFrame, side: int = 2 * _PICTURE_WIDTH) -> np.ndarray:
         """Return (H, W, 3) uint8 RGB, upright, of square pixels."""
@@ -262,14 +261,17 @@ def _moving_read(path: str, start: float, end: float) -> Iterator[tuple[float, a
             if number < last:  # a copy for one that is damaged
                 continue
             last = number
-            height, width = image.shape[:2]
-            shrink = min(1.0, _MOMENT_SIDE / max(height, width))
             yield float(times[number]), reformatter.reformat(
                 av.VideoFrame.from_ndarray(image, format='rgb24'),
-                *(max(2, round(side * shrink / 2) * 2) for side in (width, height)), 'yuv420p',
-                threads=1)
+                *_even_within(image.shape[1], image.shape[0], _MOMENT_SIDE), 'yuv420p', threads=1)
     finally:
         reader.close()
+
+
+def _even_within(width: float, height: float, side: int) -> tuple[int, int]:
+    """Return even width and height of the same shape, of which none is above ``side``."""
+    shrink = min(1.0, side / max(width, height))
+    return tuple(max(2, round(value * shrink / 2) * 2) for value in (width, height))
 
 
 def _small(jump: _Jump, frame: av.VideoFrame) -> av.VideoFrame:

@@ -19,11 +19,10 @@ import numpy as np
 from mmc2v.user_errors import USER_ERRORS
 
 from ..clips import IndexedClips, Scored, Wanted
-from ..encoder import ClipEncoder
 from ..names import FolderNames, shown
 from ..ranking import Moment, rank_clips
 from ..video_search import VideoSearch
-from .catalogue import CatalogueClip, clip_id, video_id
+from .catalogue import CatalogueClip, clip_document, clip_id
 from .errors import RefusedError, busy, unusable
 
 # Sentences that go through the text tower together, vectors that are kept.
@@ -232,12 +231,9 @@ class SharedSearch:
             self._vectors.popitem(last=False)
 
     def _encode_upload(self, name: str, frames: np.ndarray, num_frames: int) -> str:
-        model = self._search.model
-        encoder = ClipEncoder(model.model, [np.arange(len(frames))], num_frames)
-        encoder.add(range(len(frames)), frames)
-        number = secrets.token_hex(16)
+        model, number = self._search.model, secrets.token_hex(16)
         self._uploads[number] = Upload(shown(PurePath(name).name)[:200] or 'a video',
-                                       encoder.finish()[0].astype(np.float32), model.weights)
+                                       model.encode_frames(frames, num_frames), model.weights)
         while len(self._uploads) > _KEPT_UPLOADS:
             self._uploads.popitem(last=False)
         return number
@@ -301,10 +297,7 @@ def _result(rank: int, scored: Scored, names: FolderNames, clip: int,
             moment: Moment) -> dict[str, Any]:
     """Return the document of a moment that was found."""
     video = scored.contents[int(scored.videos[clip])]
-    name = clip_id(video.digest, int(scored.numbers[clip]))
     return dict(
-        rank=rank, id=name, video=video_id(video.digest),
-        name=shown(PurePath(video.paths[0]).name), folder=names.of(video.paths[0]),
-        copies=len(video.paths) - 1, start=moment.start, end=moment.end, duration=video.duration,
-        score=round(moment.score, 5), stands_out=round(moment.stands_out, 3),
-        thumbnail=f'/api/clips/{name}/thumbnail')
+        clip_document(video.digest, int(scored.numbers[clip]), video.paths, names, moment.start,
+                      moment.end, video.duration),
+        rank=rank, score=round(moment.score, 5), stands_out=round(moment.stands_out, 3))
