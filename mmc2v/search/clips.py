@@ -12,6 +12,7 @@ import numpy as np
 from .approximate import ApproximateIndex
 from .names import FolderNames
 from .nearest import Vectors
+from .records import Store, paths_by_content
 from .store import IndexStore
 
 # Clips by which the spread of scores is estimated where not all are scored.
@@ -35,11 +36,13 @@ class StoredVectors:
     Args:
         store (IndexStore): The index.
         videos (np.ndarray): (N,) number of the content of each.
+        clips (np.ndarray): (N,) which of the clips of its content.
         width (int): D.
     """
 
-    def __init__(self, store: IndexStore, videos: np.ndarray, width: int) -> None:
-        self._store, self._videos, self.width = store, videos, width
+    def __init__(self, store: IndexStore, videos: np.ndarray, clips: np.ndarray,
+                 width: int) -> None:
+        self._store, self._videos, self._clips, self.width = store, videos, clips, width
 
     def __len__(self) -> int:
         return len(self._videos)
@@ -47,9 +50,8 @@ class StoredVectors:
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """Return (n, D) float32 vectors of some rows."""
         found = np.empty((len(numbers), self.width), np.float32)
-        videos = self._videos[numbers]
-        clips = numbers - np.searchsorted(self._videos, videos)
-        for place, (video, clip) in enumerate(zip(videos.tolist(), clips.tolist())):
+        for place, (video, clip) in enumerate(zip(self._videos[numbers].tolist(),
+                                                  self._clips[numbers].tolist())):
             found[place] = self._store.vector(video, clip, self.width)
         return found
 
@@ -123,10 +125,7 @@ class IndexedClips:
 
     def __init__(self, store: IndexStore, in_memory: bool,
                  candidates: Optional[ApproximateIndex] = None) -> None:
-        paths: dict[int, list[str]] = {}
-        for path, record in sorted(store.files().items()):
-            if record.content is not None:
-                paths.setdefault(record.content, []).append(path)
+        paths = paths_by_content(store.files())
         found = [outline for outline in store.outlines()
                  if outline.number in paths and len(outline.spans)]
         self.contents = {outline.number: IndexedVideo(paths[outline.number], outline.duration,
@@ -141,9 +140,9 @@ class IndexedClips:
         self.spans = np.concatenate([np.zeros((0, 2)), *(outline.spans for outline in found)])
         count, width = len(self.videos), store.width
         self.vectors = (Vectors(count, width, _parts(store, self.contents, width))
-                        if in_memory else StoredVectors(store, self.videos, width))
+                        if in_memory else StoredVectors(store, self.videos, self.numbers, width))
         self.names = FolderNames(store.roots)
-        self._candidates, self._damaged = candidates, store.damaged
+        self._candidates, self._store = candidates, store
         self.sample = self.vectors.rows(np.linspace(0, max(0, count - 1), min(count, _SAMPLE),
                                                      dtype=np.int64))
         self._by_digest: Optional[dict[bytes, int]] = None
@@ -170,8 +169,7 @@ class IndexedClips:
                 rows = self._candidates.candidates(vector)
                 rows = rows[keep[rows]]
             scores, sample = self.vectors.rows(rows) @ vector, self.sample @ vector
-        if not (np.isfinite(scores).all() and np.isfinite(sample).all()):
-            raise self._damaged('some vectors are no numbers')
+        refuse_no_numbers(self._store, scores, sample)
         return Scored(scores, self.videos[rows], self.numbers[rows], self.spans[rows],
                       self.contents, sample)
 
@@ -218,6 +216,16 @@ class IndexedClips:
                 self._filters.popitem(last=False)
         self._filters.move_to_end(key)
         return self._filters[key]
+
+
+def refuse_no_numbers(store: Store, *scores: np.ndarray) -> None:
+    """Refuse scores of vectors that are damaged.
+
+    Raises:
+        UnusableIndexError: If some are no numbers.
+    """
+    if not all(np.isfinite(some).all() for some in scores):
+        raise store.damaged('some vectors are no numbers')
 
 
 def _parts(store: IndexStore, contents: Mapping[int, IndexedVideo],

@@ -17,12 +17,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, NamedTuple, Optional
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
-from .records import Content, FileRecord, Outline, Stat, Store, UnusableIndexError
+from .records import Content, FileRecord, Outline, Stat, Store, UnusableIndexError, drawn
 
 _FORMAT = 1
 _PREFIX = 'mmc2v.'  # of our properties of a collection
@@ -143,23 +144,18 @@ class MilvusStore(Store):
             OSError: If it does not come back, or says no.
         """
         kwargs.setdefault('timeout', _SECONDS)
-        return self._tried(lambda: getattr(self._connected(), method)(*args, **kwargs), method)
-
-    def _tried(self, function: Any, what: str) -> Any:
         pymilvus = _import_pymilvus()
         end = time.monotonic() + (_PATIENCE if self._is_known else 0)
         is_said = False
         while True:
             try:
-                found = function()
+                found = getattr(self._connected(), method)(*args, **kwargs)
                 self._is_known = True
                 return found
             except (pymilvus.MilvusException, ConnectionError, TimeoutError) as error:
                 self._close_client()
-                if getattr(error, 'code', None) in _LASTING:
-                    raise self._error(what, error) from error
-                if time.monotonic() > end:
-                    raise self._error(what, error) from error
+                if getattr(error, 'code', None) in _LASTING or time.monotonic() > end:
+                    raise self._error(method, error) from error
                 if not is_said:
                     print(f'the server of {self.path} does not answer; waiting for it',
                           file=sys.stderr, flush=True)
@@ -308,7 +304,7 @@ class MilvusStore(Store):
         """
         if content in self._written:
             return self._written[content]
-        rows = self._call('query', self._files, filter=_in('digest', [content]), limit=1,
+        rows = self._call('query', self._files, filter=is_in('digest', [content]), limit=1,
                           output_fields=['duration', 'damage'])
         return rows[0] if rows else None
 
@@ -335,9 +331,9 @@ class MilvusStore(Store):
             name = clip_row_id(digest, start, is_whole)
             rows.append(dict(id=name, digest=digest, number=number, start=start, end=end,
                              duration=content.duration, whole=is_whole, written=now,
-                             lot=_lot(name), vector=vector.astype(np.float32)))
-        for first in range(0, len(rows), _ROWS):
-            self._call('upsert', self._name, rows[first:first + _ROWS])
+                             lot=drawn(name.encode()) % _LOTS, vector=vector.astype(np.float32)))
+        for some in _chunks(rows, _ROWS):
+            self._call('upsert', self._name, some)
         self._put(path, stat, digest, content.duration, content.damage)
 
     def link(self, path: str, stat: Stat, content: str) -> None:
@@ -367,8 +363,7 @@ class MilvusStore(Store):
     def remove(self, paths: Sequence[str]) -> None:
         """Forget files, and what was in them alone."""
         names = [_file_id(path) for path in paths]
-        for first in range(0, len(names), _LISTED):
-            some = names[first:first + _LISTED]
+        for some in _chunks(names, _LISTED):
             self._replaced.update(row['digest'] for row in self._listed(
                 self._files, 'id', some, ['digest'], 'Strong') if row['digest'])
             self._call('delete', self._files, ids=some)
@@ -394,11 +389,10 @@ class MilvusStore(Store):
     def _forget(self, digests: Iterable[str]) -> None:
         """Delete the clips of contents that no file has."""
         digests = sorted(digests)
-        for first in range(0, len(digests), _LISTED):
-            some = digests[first:first + _LISTED]
+        for some in _chunks(digests, _LISTED):
             gone = sorted(set(some) - self._with_files(some))
             if gone:
-                self._call('delete', self._name, filter=_in('digest', gone))
+                self._call('delete', self._name, filter=is_in('digest', gone))
         self._replaced.difference_update(digests)
         self._written.clear()
 
@@ -435,21 +429,18 @@ class MilvusStore(Store):
         """Yield number and content of all, in the order of digests."""
         damage = {row['digest']: row['damage'] for row in self._all(
             self._files, 'digest != ""', ['digest', 'damage'])}
-        waiting: list[dict[str, Any]] = []
-        for row in [*self._pages(self._name, '', [*_CLIP_FIELDS, 'vector']), None]:
-            if waiting and (row is None or row['digest'] != waiting[0]['digest']):
-                outline = self._outline(waiting)
-                vectors = np.array([one['vector'] for one in waiting], np.float16)
-                yield outline.number, Content(outline.digest, outline.duration, outline.spans,
-                                              vectors, damage.get(outline.number) or None)
-                waiting = []
-            if row is not None:
-                waiting.append(row)
+        pages = self._pages(self._name, '', [*_CLIP_FIELDS, 'vector'])
+        for digest, clips in groupby(pages, lambda row: row['digest']):
+            rows = list(clips)
+            outline = self._outline(rows)
+            vectors = np.array([row['vector'] for row in rows], np.float16)
+            yield digest, Content(outline.digest, outline.duration, outline.spans, vectors,
+                                  damage.get(digest) or None)
 
     def vector(self, content: str, clip: int) -> Optional[np.ndarray]:
         """Return the (D,) float32 vector of a clip, or None where it is not there."""
         rows = self._call('query', self._name, output_fields=['vector'], limit=1,
-                          filter=f'{_in("digest", [content])} and number == {int(clip)}')
+                          filter=f'{is_in("digest", [content])} and number == {int(clip)}')
         return np.array(rows[0]['vector'], np.float32) if rows else None
 
     def sample(self, count: int) -> np.ndarray:
@@ -498,8 +489,8 @@ class MilvusStore(Store):
                 consistency: str = 'Bounded') -> list[dict[str, Any]]:
         """Return rows that have one of some values."""
         rows = []
-        for first in range(0, len(values), _LISTED):
-            condition = _in(field, values[first:first + _LISTED])
+        for part in _chunks(values, _LISTED):
+            condition = is_in(field, part)
             some = self._call('query', name, filter=condition, output_fields=list(fields),
                               limit=_MOST_ROWS, consistency_level=consistency)
             if len(some) >= _MOST_ROWS:  # there may be more, as of a file with many copies
@@ -545,7 +536,8 @@ def _encoded(properties: Mapping[str, Any]) -> dict[str, str]:
     return {f'{_PREFIX}{key}': json.dumps(value) for key, value in properties.items()}
 
 
-def _in(field: str, values: Sequence[str]) -> str:
+def is_in(field: str, values: Sequence[str]) -> str:
+    """Return the filter of Milvus that takes some values of a field."""
     return f'{field} in {json.dumps(list(values))}'
 
 
@@ -554,9 +546,9 @@ def clip_row_id(digest: str, start: float, is_whole: bool) -> str:
     return f'{digest}-' + ('whole' if is_whole else f'{round(1e6 * start):015d}')
 
 
-def _lot(name: str) -> int:
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, 'big') % _LOTS
+def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield the values, so many at a time."""
+    return (values[first:first + size] for first in range(0, len(values), size))
 
 
 def _file_id(path: str) -> str:

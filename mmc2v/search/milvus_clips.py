@@ -7,9 +7,10 @@ from typing import Optional
 
 import numpy as np
 
-from .clips import IndexedVideo, Scored, Wanted
-from .milvus import MilvusStore
+from .clips import IndexedVideo, Scored, Wanted, refuse_no_numbers
+from .milvus import MilvusStore, is_in
 from .names import FolderNames
+from .records import paths_by_content
 
 # Clips that are scored exactly; clips by which the spread of scores is estimated.
 _CANDIDATES, _SAMPLE = 500, 4096
@@ -38,11 +39,7 @@ class MilvusClips:
     @cached_property
     def _folders(self) -> dict[str, list[str]]:
         """Paths of each content; for questions about folders alone."""
-        found: dict[str, list[str]] = {}
-        for path, record in self._store.files().items():
-            if record.content is not None:
-                found.setdefault(record.content, []).append(path)
-        return found
+        return paths_by_content(self._store.files())
 
     def scored(self, vector: np.ndarray, wanted: Wanted) -> Scored:
         """Score the clips that are likely the best for a question.
@@ -65,8 +62,7 @@ class MilvusClips:
         number_of = {digest: number for number, digest in enumerate(digests)}
         vectors = np.array([hit['vector'] for hit in hits], np.float32).reshape(-1, len(vector))
         scores, sample = vectors @ vector, self._sample @ vector
-        if not (np.isfinite(scores).all() and np.isfinite(sample).all()):
-            raise self._store.damaged('some vectors are no numbers')
+        refuse_no_numbers(self._store, scores, sample)
         durations = {hit['digest']: hit['duration'] for hit in hits}
         return Scored(
             scores, np.array([number_of[hit['digest']] for hit in hits], np.int64),
@@ -95,7 +91,7 @@ class MilvusClips:
             if not allowed:
                 return '', 0, allowed
             if len(allowed) <= _NAMED:
-                parts.append('digest in [' + ', '.join(f'"{one}"' for one in sorted(allowed)) + ']')
+                parts.append(is_in('digest', sorted(allowed)))
             else:
                 count = _MOST_CANDIDATES
         return ' and '.join(parts), count, allowed

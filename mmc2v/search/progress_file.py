@@ -46,12 +46,11 @@ class SharedProgress:
         self._files, self._read, self._total, self._noted = 0, 0, 0, 0.0
 
     def __enter__(self) -> 'SharedProgress':
-        with suppress(OSError):
-            if self._path is None:
-                raise FileNotFoundError
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(self._path, flags, 0o644)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        if self._path is not None:
+            with suppress(OSError):
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._descriptor = os.open(self._path, flags, 0o644)
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._note(Progress(0, 0.0, 0.0))
         return self
 

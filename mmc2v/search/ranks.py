@@ -3,7 +3,6 @@
 A file belongs to the process that a digest of its path says. Into a store by address each of them
 writes; into an index that is a file one process writes for all of its node.
 """
-import hashlib
 import os
 import secrets
 import threading
@@ -15,6 +14,7 @@ from typing import Any, Optional
 
 import torch.distributed as dist
 
+from .records import drawn
 from .stores import is_remote, open_store
 from .writing import writing
 
@@ -58,8 +58,7 @@ class Ranks:
 
     def takes(self, path: str) -> bool:
         """Whether a file is of this process."""
-        digest = hashlib.blake2b(os.fsencode(path), digest_size=8).digest()
-        return int.from_bytes(digest, 'big') % self.count == self.rank
+        return drawn(os.fsencode(path)) % self.count == self.rank
 
     def wait(self) -> None:
         """Wait until all have come here."""
@@ -114,13 +113,11 @@ class Ranks:
                 with closing(open_store(index, create=True)) as own:
                     yield own
         else:
-            yield _LockedStore(store, *self._served(store)) if self.is_first \
-                else _connected(*self._told(None))
+            yield self._served(store) if self.is_first else _connected(*self._told(None))
 
-    def _served(self, store: Any) -> tuple[Any, Any]:
-        """Begin to write for the others."""
-        lock, key = threading.Lock(), secrets.token_bytes(32)
-        locked = _LockedStore(store, lock, None)
+    def _served(self, store: Any) -> '_LockedStore':
+        """Begin to write for the others; return what this process writes into, by turns."""
+        key, locked = secrets.token_bytes(32), _LockedStore(store)
 
         class Manager(BaseManager):
             """Of this process; its registry is its own."""
@@ -129,7 +126,7 @@ class Ranks:
         # it ends with this process, which outlives the others
         threading.Thread(target=server.serve_forever, name='writes for all', daemon=True).start()
         self._told((server.address, key))
-        return lock, server
+        return locked
 
     def _told(self, value: Any) -> Any:
         values = [value]
@@ -142,12 +139,10 @@ class _LockedStore:
 
     Args:
         store (IndexStore): For writing.
-        lock (threading.Lock): Of all who use it.
-        server (Any): Kept as long as this is.
     """
 
-    def __init__(self, store: Any, lock: threading.Lock, server: Any) -> None:
-        self._store, self._lock, self._server = store, lock, server
+    def __init__(self, store: Any) -> None:
+        self._store, self._lock = store, threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)

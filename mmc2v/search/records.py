@@ -2,10 +2,12 @@
 
 C clips of a file, D width of their vectors.
 """
+import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -35,19 +37,23 @@ class FileRecord(NamedTuple):
 
     Attributes:
         stat (Stat): When it was looked at.
-        content (int, optional): Number of what is in it; none where it could not be read.
+        content (int | str, optional): What is in it: its number in a file, its digest in Milvus;
+            none where it could not be read.
         reason (str, optional): Why it could not.
     """
 
     stat: Stat
-    content: Optional[int]
+    content: Union[int, str, None]
     reason: Optional[str]
 
 
 class Outline(NamedTuple):
-    """A content without its vectors; attributes as of :class:`Content`, and its number."""
+    """A content without its vectors; attributes as of :class:`Content`, and its number.
 
-    number: int
+    The number is what :class:`FileRecord` has as content.
+    """
+
+    number: Union[int, str]
     digest: bytes
     duration: float
     damage: Optional[str]
@@ -74,7 +80,21 @@ class Content:
     damage: Optional[str] = None
 
 
-class Store:
+def paths_by_content(files: Mapping[str, FileRecord]) -> dict[Any, list[str]]:
+    """Return the paths of each content, in the order of names; unreadable files have none."""
+    found: dict[Any, list[str]] = {}
+    for path, record in sorted(files.items()):
+        if record.content is not None:
+            found.setdefault(record.content, []).append(path)
+    return found
+
+
+def drawn(data: bytes) -> int:
+    """Return a number below 2 ** 64 that is the same for the same bytes, and otherwise as drawn."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), 'big')
+
+
+class Store(ABC):
     """What stores have in common that keep the index of one's videos.
 
     Attributes:
@@ -83,12 +103,13 @@ class Store:
 
     path: str
 
+    @abstractmethod
     def set(self, settings: Mapping[str, Any]) -> None:
         """Write settings beside those that are there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _all_settings(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the settings, and the roots among them."""
 
     def damaged(self, how: str) -> UnusableIndexError:
         """Return the error that says so."""
