@@ -10,7 +10,7 @@ Example:
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -30,8 +30,8 @@ from .ranking import Moment, rank_moments
 from .ranks import Ranks
 from .records import UnusableIndexError
 from .scan import check_roots, inside
-from .store import IndexStore
-from .stores import exists, is_remote, open_store, option
+from .store import IndexStore, exists
+from .stores import is_remote, open_store, option
 from .windows import Windows
 from .workers import VideoWorkers
 from .writing import writing
@@ -97,7 +97,10 @@ class VideoSearch:
         self._loaded: Optional[tuple[Any, Any]] = None  # version, and what was read then
         self._approximate: Optional[approximate.ApproximateIndex] = None  # of the same version
         self._known: dict[str, Any] = {}
-        if exists(self.index):
+        if is_remote(self.index):
+            with suppress(FileNotFoundError):  # to open it is what tells whether it is there
+                self._known = self._settings_of(self.store)
+        elif exists(self.index):
             with closing(open_store(self.index)) as store:
                 self._known = self._settings_of(store)
         Windows(*self._windows)  # refuses those that cannot be
