@@ -108,7 +108,7 @@ def _add_place(command: argparse.ArgumentParser) -> None:
 
 def address(text: str) -> str:
     """Check the form of an address."""
-    from mmc2v.search.milvus import parse_address
+    from mmc2v.search.milvus_connection import parse_address
     try:
         parse_address(text)
     except ValueError as error:

@@ -91,7 +91,8 @@ def to_document(query: Union[str, Path], index: Union[str, Path],
 def report_lines(report: Report, index: Union[str, Path]) -> list[str]:
     """Say what a run did."""
     counts = report.counts
-    words = {'indexed': 'indexed', 'known': 'known by their content', 'same': 'unchanged',
+    words = {'indexed': 'indexed', 'known': 'known by their content',
+             'again': 'read again, which the server of the index had lost', 'same': 'unchanged',
              'removed': 'gone and forgotten', 'unreadable': 'unreadable',
              'growing': 'still being written, left for the next run'}
     done = ', '.join(f'{counts[kind]} {text}' for kind, text in words.items() if counts[kind])

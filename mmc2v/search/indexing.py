@@ -11,11 +11,12 @@ from .encoder import ClipEncoder
 from .frames import Clips, Damage, Part
 from .ranks import Ranks
 from .records import Content, Stat
-from .scan import find_changes, stat_of
+from .scan import Changes, find_changes, stat_of
 from .workers import Failed, VideoWorkers
 
 # Seconds within which a file was changed that may still be being written, and between two looks.
 _RECENT, _BETWEEN_LOOKS = 3.0, 1.0
+_MOST_TIMES = 3  # that a run reads a file which stays as it is
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Report:
     Attributes:
         counts (Counter): Files by what became of them: 'indexed', 'known' (what is in them was in
             the index, under another name or before), 'unreadable', 'growing' (left for the next
-            run), 'same', 'removed'.
+            run), 'same', 'removed', 'again' (read again since the store had lost it).
         unreadable (dict[str, str]): Reasons, by path.
         damaged (dict[str, str]): What was filled or is missing, by path.
         growing (list[str]): Files that were being written.
@@ -96,6 +97,8 @@ class Indexer:
         self._reading: dict[str, _File] = {}
         self._by_digest: dict[bytes, str] = {}
         self._report = Report()
+        self._tried: Counter = Counter()  # how often a file was read, by path and stat
+        self._mends = False  # whether what the store has lost is being read again
 
     def run(self, roots: Sequence[str]) -> Report:
         """Index what has changed, also what appears meanwhile; then forget what has gone.
@@ -107,30 +110,49 @@ class Indexer:
             Report: What was done; at the first of several processes by all of them.
         """
         start = time.monotonic()
-        self._report = report = Report()
-        tried: dict[str, Stat] = {}
-        while True:
-            known = self._store.files()
-            changes = find_changes(roots, known)
-            if not tried and self._ranks.is_first:
-                report.counts['same'] = changes.same
-            new = {path: stat for path, stat in changes.new.items() if tried.get(path) != stat
-                   and path not in report.growing and self._ranks.takes(path)}
-            if not new:
-                break
-            tried.update(new)
-            self._read(new)
-        report.closed = changes.closed
-        reports = self._ranks.gathered(report)  # when all have read what is theirs
+        self._report, self._tried, self._mends = Report(), Counter(), False
+        changes = self._read_due(roots)
+        self._report.closed = changes.closed
+        reports = self._ranks.gathered(self._report)  # when all have read what is theirs
         if self._ranks.is_first:
-            self._report = report = Report.merged(reports)
+            self._report = Report.merged(reports)
+            while self._store.settle():
+                self._mends = True  # what was lost is read here, whosever it was
+                changes = self._read_due(roots)
             if changes.gone:  # at the end, so that what has moved is found by its content before
                 self._store.remove(changes.gone)
             self._store.finish()
-            report.counts['removed'] = len(changes.gone)
+            self._report.counts['removed'] = len(changes.gone)
         self._ranks.wait()
-        report.seconds = time.monotonic() - start
-        return report
+        self._report.seconds = time.monotonic() - start
+        return self._report
+
+    def _read_due(self, roots: Sequence[str]) -> Changes:
+        """Read files until none of this process is new, or what was lost is there again.
+
+        Returns:
+            Changes: What there was in the end.
+        """
+        while True:
+            changes = find_changes(roots, self._store.files())
+            if not self._tried and self._ranks.is_first and not self._mends:
+                self._report.counts['same'] = changes.same
+            new = {path: stat for path, stat in changes.new.items()
+                   if (self._mends or self._ranks.takes(path)) and self._is_due(path, stat)}
+            if not new:
+                return changes
+            self._tried.update(new.items())
+            self._read(new)
+
+    def _is_due(self, path: str, stat: Stat) -> bool:
+        """Whether a file is read that the index does not have like this.
+
+        One that was read already is missing where the server of the index has lost it.
+        """
+        times = self._tried[path, stat]
+        if path in self._report.unreadable and (times or self._mends):
+            return False
+        return path not in self._report.growing and times < _MOST_TIMES
 
     def _read(self, new: Mapping[str, Stat]) -> None:
         """Read files; those that may still be being written come last."""
@@ -162,7 +184,9 @@ class Indexer:
             return True
 
     def _end(self, path: str, stat: Stat, kind: str, total: int) -> None:
-        self._report.counts[kind] += 1
+        is_again = kind in ('indexed', 'known') and (
+            self._mends or self._tried[path, stat] > 1)
+        self._report.counts['again' if is_again else kind] += 1
         if kind == 'growing':
             self._report.growing.append(path)
         self._watch(path, stat.size, self._report, total)

@@ -10,84 +10,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
-import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any, NamedTuple, Optional
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, Optional
 
 import numpy as np
 
+from .milvus_connection import Connection, import_pymilvus
 from .records import Content, FileRecord, Outline, Stat, Store, UnusableIndexError, drawn
 
 _FORMAT = 1
 _PREFIX = 'mmc2v.'  # of our properties of a collection
-_SECONDS, _SECONDS_OF_FLUSH = 30, 3600  # that one call may take
-# Seconds for which a server that was there is waited for, and between two tries.
-_PATIENCE, _BETWEEN_TRIES = 120, 1.0
+_SECONDS_OF_FLUSH = 3600  # that it may take
 # Rows of one call, and values of one list in a filter.
 _ROWS, _LISTED, _MOST_ROWS = 1000, 1000, 16384
 _LOTS = 2 ** 30
 _MOST_TEXT, _MOST_PATH = 4000, 32768
-# Codes of errors that do not pass: not found, wrong arguments, no right to do it.
-_LASTING = {100, 1100, 1101, 1400, 1401, 1402, 1801, 1802}
-# Seconds after which clips of no file are taken for what a killed run has left.
+# Seconds after which clips of no file are taken for what a killed run has left; also by how much
+# the clocks of those who write may differ.
 _ABANDONED = 3600
-_TOKEN = 'MMC2V_MILVUS_TOKEN'
+# Among our properties: when the collection last changed, and when all of it was seen to be whole.
+_CHANGED, _WHOLE = 'changed', 'whole'
 # Of a query with a limit: the rows of the least ids.
 _IN_ORDER = dict(iterator='True', reduce_stop_for_best='True')
+_FILE_FIELDS = ['path', 'size', 'mtime', 'digest', 'reason']
 _CLIP_FIELDS = ['digest', 'number', 'start', 'end', 'duration']
-
-
-class Place(NamedTuple):
-    """Where a collection is.
-
-    Attributes:
-        uri (str): Of the server.
-        database (str): '' for the default one.
-        name (str): Of the collection.
-        parameters (dict[str, int]): Of the search, for an index that an operator has chosen.
-    """
-
-    uri: str
-    database: str
-    name: str
-    parameters: dict[str, int]
-
-
-def parse_address(address: str) -> Place:
-    """Read an address, ``http://HOST:PORT/[DATABASE/]COLLECTION[?nprobe=64]``.
-
-    Raises:
-        ValueError: With what is wrong.
-    """
-    form = 'http://HOST:19530/COLLECTION'
-    try:
-        parts = urlsplit(address)
-        port = parts.port or 19530
-    except ValueError as error:
-        raise ValueError(f"'{address}' is no address of a store ({error}); it has the form "
-                         f'{form}') from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError('a password in an address is seen by everyone on this machine; give '
-                         f'USER:PASSWORD or a token in the environment variable {_TOKEN}')
-    names = parts.path.strip('/').split('/')
-    if parts.scheme not in ('http', 'https') or not parts.hostname or len(names) > 2 or not all(
-            re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,199}', name) for name in names):
-        raise ValueError(f"'{address}' is no address of a store; it has the form {form}, the name "
-                         'of letters, digits and underscores')
-    given = parse_qsl(parts.query, keep_blank_values=True)
-    if not all(key.isidentifier() and value.isdecimal() for key, value in given):
-        raise ValueError(f"'{address}': after the question mark come parameters of Milvus' search "
-                         'with whole numbers, such as nprobe=64')
-    host = f'[{parts.hostname}]' if ':' in parts.hostname else parts.hostname
-    return Place(f'{parts.scheme}://{host}:{port}', names[0] if len(names) == 2 else '', names[-1],
-                 {key: int(value) for key, value in given})
 
 
 class MilvusStore(Store):
@@ -96,7 +48,7 @@ class MilvusStore(Store):
     Contents are known by the hexadecimal digest of their bytes.
 
     Args:
-        address (str): See :func:`parse_address`.
+        address (str): See :func:`~mmc2v.search.milvus_connection.parse_address`.
         create (bool): It is made where there is none, once its settings are known. By default it
             is only read.
         check (bool): Look whether it is whole. Defaults to True.
@@ -109,10 +61,9 @@ class MilvusStore(Store):
     """
 
     def __init__(self, address: str, create: bool = False, check: bool = True) -> None:
-        self.path, self._place = address, parse_address(address)
+        self.path, self._connection = address, Connection(address)
+        self._place, self._call = self._connection.place, self._connection.call
         self._name, self._files = self._place.name, f'{self._place.name}_files'
-        self._client: Any = None
-        self._is_known = False  # whether the server ever answered
         self._replaced: set[str] = set()  # contents that files had before
         self._written: dict[str, dict[str, Any]] = {}  # contents of files of this run
         self._is_there = self._call('has_collection', self._name)
@@ -126,66 +77,28 @@ class MilvusStore(Store):
             raise FileNotFoundError(f"there is no index '{address}'; make one: python tools/"
                                     f"search.py index FOLDER --store '{address}'")
 
-    def _check(self) -> None:
-        found = self._properties().get('format')
-        if found is None:
+    def refuse_foreign(self) -> None:
+        """Refuse a collection that is none of ours, and is not to be replaced.
+
+        Raises:
+            UnusableIndexError: If it is there and has not our properties.
+        """
+        if self._is_there and self._properties().get('format') is None:
             raise UnusableIndexError(f"'{self.path}' is a collection of something else; choose "
                                      'another name')
+
+    def _check(self) -> None:
+        self.refuse_foreign()
+        found = self._properties()['format']
         if found != _FORMAT:
             raise UnusableIndexError(f"'{self.path}' is an index of format {found}; this mmc2v "
                                      f'reads format {_FORMAT}. Make it anew with --rebuild')
         if not self._call('has_collection', self._files):
             raise self.damaged(f'the collection {self._files} is not there')
 
-    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Do something on the server; wait for one that was there and is gone.
-
-        Raises:
-            OSError: If it does not come back, or says no.
-        """
-        kwargs.setdefault('timeout', _SECONDS)
-        pymilvus = _import_pymilvus()
-        end = time.monotonic() + (_PATIENCE if self._is_known else 0)
-        is_said = False
-        while True:
-            try:
-                found = getattr(self._connected(), method)(*args, **kwargs)
-                self._is_known = True
-                return found
-            except (pymilvus.MilvusException, ConnectionError, TimeoutError) as error:
-                self._close_client()
-                if getattr(error, 'code', None) in _LASTING or time.monotonic() > end:
-                    raise self._error(method, error) from error
-                if not is_said:
-                    print(f'the server of {self.path} does not answer; waiting for it',
-                          file=sys.stderr, flush=True)
-                    is_said = True
-                time.sleep(_BETWEEN_TRIES)
-
-    def _error(self, what: str, error: Exception) -> OSError:
-        text = ' '.join(str(getattr(error, 'message', None) or error).split())[:300]
-        if getattr(error, 'code', None) in _LASTING:
-            return OSError(f"the store '{self.path}' refuses {what}: {text}")
-        return OSError(f"the store '{self.path}' cannot be reached ({text}). Is the server "
-                       'running, and the address right? What was indexed stays; the same command '
-                       'goes on')
-
-    def _connected(self) -> Any:
-        if self._client is None:
-            pymilvus = _import_pymilvus()
-            self._client = pymilvus.MilvusClient(
-                uri=self._place.uri, token=os.environ.get(_TOKEN, ''),
-                db_name=self._place.database, timeout=5)
-        return self._client
-
-    def _close_client(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
     def close(self) -> None:
         """End the connection."""
-        self._close_client()
+        self._connection.close()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -200,7 +113,7 @@ class MilvusStore(Store):
     @property
     def version(self) -> Any:
         """What changes when files are added, and when a run ends that has changed some."""
-        return self._properties().get('changed'), self._count(self._files, '')
+        return self._properties().get(_CHANGED), self._count(self._files, '')
 
     def _properties(self) -> dict[str, Any]:
         found = {}
@@ -216,7 +129,7 @@ class MilvusStore(Store):
         if not self._is_there:
             return {}
         found = self._properties()
-        return {key: found[key] for key in found if key not in ('format', 'changed')}
+        return {key: found[key] for key in found if key not in ('format', _CHANGED, _WHOLE)}
 
     def set(self, settings: Mapping[str, Any]) -> None:
         """Write settings beside those that are there; the first ones make the collections."""
@@ -228,7 +141,7 @@ class MilvusStore(Store):
 
     def _create(self, width: int, properties: Mapping[str, Any]) -> None:
         """Make the collections; that of the files first, so that there is both or nothing."""
-        kind = _import_pymilvus().DataType
+        kind = import_pymilvus().DataType
         text = dict(datatype=kind.VARCHAR)
         fields = {
             self._files: dict(
@@ -237,6 +150,7 @@ class MilvusStore(Store):
                 mtime=dict(datatype=kind.INT64), digest=dict(text, max_length=64),
                 duration=dict(datatype=kind.DOUBLE), damage=dict(text, max_length=4 * _MOST_TEXT),
                 reason=dict(text, max_length=4 * _MOST_TEXT),
+                clips=dict(datatype=kind.INT32), written=dict(datatype=kind.INT64),
                 # each collection has to have one
                 place=dict(datatype=kind.FLOAT_VECTOR, dim=2)),
             self._name: dict(
@@ -249,11 +163,11 @@ class MilvusStore(Store):
         for name, columns in fields.items():
             if self._call('has_collection', name):  # of one that was half made
                 self._call('drop_collection', name)
-            schema = _import_pymilvus().MilvusClient.create_schema(auto_id=False,
+            schema = import_pymilvus().MilvusClient.create_schema(auto_id=False,
                                                                    enable_dynamic_field=False)
             for column, options in columns.items():
                 schema.add_field(column, **options)
-            indexes = self._connected().prepare_index_params()
+            indexes = import_pymilvus().MilvusClient.prepare_index_params()
             if name == self._name:
                 indexes.add_index('vector', index_type='HNSW', metric_type='IP',
                                   params=dict(M=16, efConstruction=200))
@@ -280,13 +194,12 @@ class MilvusStore(Store):
 
     def files(self) -> dict[str, FileRecord]:
         """Return what is known of each file, by path."""
-        return dict(map(self._file, self._all(self._files, '', [
-            'path', 'size', 'mtime', 'digest', 'reason'])))
+        return dict(map(self._file, self._all(self._files, '', _FILE_FIELDS, 'Strong')))
 
     def files_of(self, content: str) -> dict[str, FileRecord]:
         """Return the files that have a content, by path, in the order of names."""
-        return dict(sorted(map(self._file, self._listed(self._files, 'digest', [content], [
-            'path', 'size', 'mtime', 'digest', 'reason']))))
+        return dict(sorted(map(self._file, self._listed(self._files, 'digest', [content],
+                                                        _FILE_FIELDS))))
 
     def _file(self, row: Mapping[str, Any]) -> tuple[str, FileRecord]:
         return _path(row['path']), FileRecord(Stat(row['size'], row['mtime']),
@@ -305,7 +218,7 @@ class MilvusStore(Store):
         if content in self._written:
             return self._written[content]
         rows = self._call('query', self._files, filter=is_in('digest', [content]), limit=1,
-                          output_fields=['duration', 'damage'])
+                          output_fields=['duration', 'damage', 'clips'])
         return rows[0] if rows else None
 
     def _with_files(self, digests: Sequence[str]) -> set[str]:
@@ -334,19 +247,20 @@ class MilvusStore(Store):
                              lot=drawn(name.encode()) % _LOTS, vector=vector.astype(np.float32)))
         for some in _chunks(rows, _ROWS):
             self._call('upsert', self._name, some)
-        self._put(path, stat, digest, content.duration, content.damage)
+        self._put(path, stat, digest, dict(duration=content.duration, clips=len(rows),
+                                           damage=content.damage))
 
     def link(self, path: str, stat: Stat, content: str) -> None:
         """Say that a file has a content that is in the index already."""
         other = self._one_file(content)
         if other:  # otherwise it was removed meanwhile, and the next run reads the file
-            self._put(path, stat, content, other['duration'], other['damage'])
+            self._put(path, stat, content, other)
 
     def refuse(self, path: str, stat: Stat, reason: str) -> None:
         """List a file with the reason for which it cannot be read."""
-        self._put(path, stat, '', 0.0, None, reason)
+        self._put(path, stat, '', dict(duration=0.0, clips=0, damage=None), reason)
 
-    def _put(self, path: str, stat: Stat, digest: str, duration: float, damage: Optional[str],
+    def _put(self, path: str, stat: Stat, digest: str, of_content: Mapping[str, Any],
              reason: str = '') -> None:
         text = _text(path)
         if len(text.encode()) > _MOST_PATH:
@@ -355,10 +269,12 @@ class MilvusStore(Store):
         before = self._listed(self._files, 'id', [name], ['digest'])
         self._replaced.update({row['digest'] for row in before} - {digest, ''})
         if digest:
-            self._written[digest] = dict(duration=duration, damage=damage)
+            self._written[digest] = dict(of_content)
         self._call('upsert', self._files, [dict(
-            id=name, path=text, size=stat.size, mtime=stat.mtime, digest=digest, duration=duration,
-            damage=(damage or '')[:_MOST_TEXT], reason=reason[:_MOST_TEXT], place=[0.0, 0.0])])
+            id=name, path=text, size=stat.size, mtime=stat.mtime, digest=digest,
+            duration=of_content['duration'], clips=of_content['clips'],
+            damage=(of_content['damage'] or '')[:_MOST_TEXT], reason=reason[:_MOST_TEXT],
+            written=int(time.time()), place=[0.0, 0.0])])
 
     def remove(self, paths: Sequence[str]) -> None:
         """Forget files, and what was in them alone."""
@@ -370,8 +286,57 @@ class MilvusStore(Store):
         self._forget(self._replaced)
         self._note_change()
 
+    def settle(self) -> int:
+        """Have what was written made fast, and list files of which the server has lost clips.
+
+        A server that was killed may come back without rows that it had acknowledged. Called when
+        all have written; what is listed is as if it had changed, to be read again.
+
+        Returns:
+            int: How many files were listed.
+        """
+        if not self._is_there:
+            return 0
+        now = int(time.time())
+        for name in (self._name, self._files):
+            self._call('flush', name, timeout=_SECONDS_OF_FLUSH)
+        lost = self.lost(recently=True)
+        files = dict(map(self._file, self._listed(self._files, 'digest', lost, _FILE_FIELDS,
+                                                  'Strong')))
+        for path, record in files.items():
+            self.refuse(path, record.stat._replace(mtime=-1), 'the server of the index has lost '
+                        'what was in it; run index again')
+        for digest in lost:
+            self._written.pop(digest, None)
+        if not lost:
+            self._call('alter_collection_properties', self._name, _encoded({_WHOLE: now}))
+        return len(files)
+
+    def lost(self, recently: bool = False) -> list[str]:
+        """Return the contents of files of which there are fewer clips than were written.
+
+        Args:
+            recently (bool): Look at what was written since all was whole, and at the rest where
+                the number of all clips is too small. Defaults to False: look at everything.
+        """
+        clips, looked_at = {}, set()
+        since = self._properties().get(_WHOLE, 0) - _ABANDONED if recently else 0
+        for row in self._pages(self._files, 'digest != ""', ['digest', 'clips', 'written'],
+                               'Strong'):
+            clips[row['digest']] = row['clips']
+            if row['written'] >= since:
+                looked_at.add(row['digest'])
+        if self._is_there and self._count(self._name, '', 'Strong') < sum(clips.values()):
+            looked_at = set(clips)
+        lost = []
+        for some in _chunks(sorted(looked_at), _LISTED):
+            found = Counter(row['digest'] for row in self._listed(
+                self._name, 'digest', some, ['digest'], 'Strong'))
+            lost += [digest for digest in some if found[digest] < clips[digest]]
+        return lost
+
     def finish(self) -> None:
-        """Let go of contents that no file has any more, and have what was written made fast.
+        """Let go of contents that no file has any more.
 
         Called once at the end of a run, when nobody else writes.
         """
@@ -382,8 +347,6 @@ class MilvusStore(Store):
         left = {row['digest'] for row in self._all(
             self._name, f'number == 0 and written < {old}', ['digest'])} - known
         self._forget(left | self._replaced)
-        for name in (self._name, self._files):
-            self._call('flush', name, timeout=_SECONDS_OF_FLUSH)
         self._note_change()
 
     def _forget(self, digests: Iterable[str]) -> None:
@@ -397,22 +360,22 @@ class MilvusStore(Store):
         self._written.clear()
 
     def _note_change(self) -> None:
-        self._call('alter_collection_properties', self._name, _encoded(dict(
-            changed=time.time_ns())))
+        self._call('alter_collection_properties', self._name, _encoded({
+            _CHANGED: time.time_ns()}))
 
     # clips
 
     def find(self, prefix: bytes) -> Optional[Outline]:
         """Return the content whose digest begins with some bytes; None where there is none."""
         rows = self._all(self._name, f'digest like "{prefix.hex()}%"', _CLIP_FIELDS)
-        return self._outline([row for row in rows if row['digest'] == rows[0]['digest']]
-                             ) if rows else None
+        rows = [row for row in rows if row['digest'] == rows[0]['digest']]
+        if sorted(row['number'] for row in rows) != list(range(len(rows))):
+            raise self.damaged(f"content {rows[0]['digest']} is not of whole clips")
+        return self._outline(rows) if rows else None
 
     def _outline(self, rows: list[dict[str, Any]]) -> Outline:
         rows.sort(key=lambda row: row['number'])
         digest = rows[0]['digest']
-        if [row['number'] for row in rows] != list(range(len(rows))):
-            raise self.damaged(f'content {digest} is not of whole clips')
         return Outline(digest, bytes.fromhex(digest), rows[0]['duration'], None,
                        np.array([(row['start'], row['end']) for row in rows]))
 
@@ -426,10 +389,13 @@ class MilvusStore(Store):
                               row['damage'] or None, np.zeros((0, 2)))
 
     def contents(self) -> Iterator[tuple[str, Content]]:
-        """Yield number and content of all, in the order of digests."""
+        """Yield number and content of all, in the order of digests, with the clips that are there.
+
+        See :meth:`lost` for those that are not.
+        """
         damage = {row['digest']: row['damage'] for row in self._all(
-            self._files, 'digest != ""', ['digest', 'damage'])}
-        pages = self._pages(self._name, '', [*_CLIP_FIELDS, 'vector'])
+            self._files, 'digest != ""', ['digest', 'damage'], 'Strong')}
+        pages = self._pages(self._name, '', [*_CLIP_FIELDS, 'vector'], 'Strong')
         for digest, clips in groupby(pages, lambda row: row['digest']):
             rows = list(clips)
             outline = self._outline(rows)
@@ -507,29 +473,20 @@ class MilvusStore(Store):
         """Yield rows in the order of ids, however many."""
         if not self._is_there:
             return
+        if consistency == 'Strong':
+            # the client leaves this word out of queries in order; what follows is as new as this
+            self._count(name, '', consistency)
         last = ''
         while True:
             # pages by id: an iterator of the client would not outlive the server
             after = f'id > {json.dumps(last)}' + (f' and ({condition})' if condition else '')
             rows = self._call('query', name, filter=after, output_fields=['id', *fields],
-                              limit=_ROWS, consistency_level=consistency,
-                              **_IN_ORDER)
+                              limit=_ROWS, **_IN_ORDER)
             if not rows:
                 return
             rows.sort(key=lambda row: row['id'])
             yield from rows
             last = rows[-1]['id']
-
-
-def _import_pymilvus() -> Any:
-    try:
-        import pymilvus
-    except ImportError:
-        raise ImportError("a store by address needs pymilvus: pip install 'mmc2v[milvus]'"
-                          ) from None
-    for name in ('pymilvus', 'pymilvus.decorators', 'pymilvus.client'):  # we say it ourselves
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    return pymilvus
 
 
 def _encoded(properties: Mapping[str, Any]) -> dict[str, str]:

@@ -242,6 +242,14 @@ class IndexStore(Store):
             for path in paths:
                 self._put(path, None, None, None)
 
+    def lost(self) -> list[int]:
+        """Return the contents of which clips are missing: none, a content is one row."""
+        return []
+
+    def settle(self) -> int:
+        """Return 0: of what was written nothing is lost."""
+        return 0
+
     def finish(self) -> None:
         """Do what is due at the end of a run: nothing."""
 

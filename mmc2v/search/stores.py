@@ -27,17 +27,23 @@ def exists(index: str) -> bool:
     if not is_remote(index):
         return files.exists(index)
     try:
-        MilvusStore(index).close()
+        MilvusStore(index, check=False).close()
     except FileNotFoundError:
         return False
     return True
 
 
 def delete(index: str) -> None:
-    """Delete an index."""
+    """Delete an index.
+
+    Raises:
+        UnusableIndexError: If it is a collection of something else.
+        OSError: If the server of an address cannot be reached.
+    """
     if not is_remote(index):
         return delete_index(index)
     with closing(MilvusStore(index, create=True, check=False)) as store:
+        store.refuse_foreign()
         store.drop()
 
 

@@ -46,11 +46,13 @@ def problems_of(store: Union[IndexStore, MilvusStore]) -> list[str]:
 
 def _of_files(store: Any, numbers: set[Any]) -> Iterator[str]:
     """Yield what is wrong with the files of an index, and with contents of none."""
-    named = set()
+    named, lost = set(), set(store.lost())
     for path, record in store.files().items():
         named.add(record.content)
         if record.content is None and record.reason is None:
             yield f'{path!r} has neither content nor reason. Index it again'
+        elif record.content in lost:
+            yield f'{path!r} has clips that the server has lost. Run index again to read it anew'
         elif record.content is not None and record.content not in numbers:
             yield f'{path!r} has a content that is not there. Make the index anew with --rebuild'
         yield from _of_disk(path, record.stat, record.reason)

@@ -21,8 +21,9 @@ from . import approximate
 from .clips import IndexedClips, Wanted
 from .frames import ClipFrames, digest_of
 from .indexing import Indexer, Report
-from .milvus import MilvusStore, parse_address
+from .milvus import MilvusStore
 from .milvus_clips import MilvusClips
+from .milvus_connection import parse_address
 from .model import SearchModel, check_settings, describe, refuse_unregistered
 from .nearest import Vectors
 from .progress_file import SharedProgress

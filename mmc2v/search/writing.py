@@ -11,7 +11,6 @@ from .milvus import MilvusStore
 from .records import UnusableIndexError
 from .store import IndexStore, delete_index, exists, has_our_header
 from .stores import beside, is_remote
-from .stores import exists as is_anywhere
 
 
 @contextmanager
@@ -70,9 +69,11 @@ def rebuilding(path: str) -> Iterator[str]:
     """
     new = beside(path, 'rebuild')
     if is_remote(path):
-        is_anywhere(path)  # refused if it is something else
+        with closing(MilvusStore(path, create=True, check=False)) as old:
+            old.refuse_foreign()
         yield new
-        with closing(MilvusStore(new)) as made, closing(MilvusStore(path, create=True)) as old:
+        with closing(MilvusStore(new)) as made, closing(
+                MilvusStore(path, create=True, check=False)) as old:
             made.take_place_of(old)
         return
     with writing_lock(path):

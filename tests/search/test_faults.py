@@ -1,5 +1,6 @@
 """Files that are damaged or hostile, processes that die, and runs that meet."""
 import os
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -202,3 +203,37 @@ def test_what_a_stranger_wrote_does_not_steer_the_terminal(folder):
     assert 'evil' in said
     assert '\x1b' not in said
     assert '\na line' not in said
+
+
+class LosingStore(IndexStore):
+    """As one on a server that was killed: rows of some files are gone when all have written."""
+
+    def __init__(self, *args, lose, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.lose = lose
+
+    def settle(self):
+        names = {os.path.basename(path): path for path in self.files()}
+        lost = [names[name] for name in (self.lose.pop(0) if self.lose else []) if name in names]
+        self.remove(lost)
+        return len(lost)
+
+
+def test_what_a_store_has_lost_is_read_again_by_the_same_run(tmp_path):
+    videos = write_videos(tmp_path / 'videos', [6, 7, 8])
+    shutil.copy(videos / '0.mp4', videos / 'copy.mp4')
+    (videos / 'bad.mp4').write_bytes(b'no video')
+    frames, found = ClipFrames(pipeline(), 2, 1), []
+    model = build_model().eval()
+    with VideoWorkers(1, pipeline(), 2, 1) as processes:
+        for lose in ([], [['0.mp4', 'copy.mp4', '2.mp4'], ['2.mp4']], [['1.mp4']] * 9):
+            store = LosingStore(tmp_path / f'{len(found)}', create=True, lose=lose)
+            indexer = Indexer(store, model, frames.num_frames, processes)
+            counts = indexer.run([str(videos)]).counts
+            assert counts['again'] == [0, 4, 2][len(found)]
+            assert counts['indexed'] == 3
+            assert (counts['known'], counts['unreadable']) == (1, 1)
+            found.append(rows(store))
+    assert found[0] == found[1]
+    # in the end it is left to the next run, and not tried for ever
+    assert found[2] == {name: row for name, row in found[0].items() if name != '1.mp4'}

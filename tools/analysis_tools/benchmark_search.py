@@ -274,7 +274,7 @@ def wait_for_index(address: str) -> None:
     """Wait until Milvus has made its index; before that it searches by a coarse one."""
     from pymilvus import MilvusClient
 
-    from mmc2v.search.milvus import parse_address
+    from mmc2v.search.milvus_connection import parse_address
     start, place = time.perf_counter(), parse_address(address)
     client = MilvusClient(place.uri, db_name=place.database)
     while True:

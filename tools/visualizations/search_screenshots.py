@@ -40,7 +40,7 @@ def take(browser: Any, url: str, query: str, out: Path) -> None:
             page.evaluate("document.getElementById('video').pause()")
             page.wait_for_timeout(500)
         picture = Image.open(io.BytesIO(page.screenshot()))
-        picture.convert('RGB').quantize(256).save(out / f'{name}.png', optimize=True)
+        picture.convert('RGB').quantize(128).save(out / f'{name}.png', optimize=True)
         page.close()
 
 

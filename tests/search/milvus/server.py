@@ -24,11 +24,13 @@ class MilvusServer:
 
     def start(self, wait=True):
         """Start it."""
-        command, more = [self._program, '--data', self._folder, '--proxy-port', str(self.port)], {}
+        command = [self._program, '--data', self._folder, '--proxy-port', str(self.port)]
+        # it waits for the lease of the one that was killed, by default half a minute
+        more = dict(COMMON_SESSION_TTL='5')
         if (self._folder / 'configs').exists():
             # the program that unpacked it would not take a port again so soon
             command = [self._folder / 'bin' / 'milvus', 'run', 'standalone']
-            more = dict(DEPLOY_MODE='STANDALONE', METRICS_PORT=str(_free_port()),
+            more.update(DEPLOY_MODE='STANDALONE', METRICS_PORT=str(_free_port()),
                         MILVUS_RUN_DIR=str(self._folder / 'run'),
                         LD_LIBRARY_PATH=str(self._folder / 'bin'))
         with (self._folder / 'out.txt').open('ab') as out:

@@ -9,7 +9,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from mmc2v.search import VideoSearch, milvus
+from mmc2v.search import VideoSearch, milvus, milvus_connection
 from mmc2v.search.clips import IndexedClips, Wanted
 from mmc2v.search.milvus import MilvusStore
 from mmc2v.search.milvus_clips import MilvusClips
@@ -207,10 +207,56 @@ def test_what_was_acknowledged_outlives_the_server(model, server, address, tmp_p
     assert 'waiting for it' in capsys.readouterr().err
 
 
+def test_what_a_server_has_lost_is_named_and_read_again(model, address, tmp_path):
+    videos = write_videos(tmp_path / 'videos', [8, 30, 44, 31])
+    shutil.copy(videos / '0.mp4', videos / 'copy.mp4')
+    seen = []
+
+    def lose(store, name, share=''):
+        digest = store.files()[str(videos / name)].content
+        store._call('delete', store._name, filter=f'digest == "{digest}"{share}')
+
+    def watch(path, *_):
+        seen.append(os.path.basename(path))
+        if len(seen) == 5:
+            lose(search.store, '0.mp4')
+            lose(search.store, '1.mp4', ' and number > 2')
+    with open_search(model, address) as search:
+        counts = search.add(videos, workers=1, watch=watch).counts
+        assert (counts['indexed'], counts['known'], counts['again']) == (4, 1, 3)
+        assert problems_of(search.store) == []
+        whole = rows(search.store)
+        assert search.add(videos, workers=1).counts == dict(same=5, removed=0)
+        lose(search.store, '2.mp4', ' and number == 1')
+        lose(search.store, '0.mp4')
+        found = sorted(problems_of(search.store))
+        assert [os.path.basename(line.split("'")[1]) for line in found
+                if 'the server has lost' in line] == ['0.mp4', '2.mp4', 'copy.mp4']
+        # also when it was long ago that they were written, and when others are asked for
+        search.store._call('alter_collection_properties', search.store._name,
+                           {'mmc2v.whole': str(int(time.time()) + 10_000)})
+        os.mkdir(tmp_path / 'empty')
+        search.add(tmp_path / 'empty', workers=1)
+        assert sorted(os.path.basename(path) for path, record in search.store.files().items()
+                      if 'has lost what was in it' in (record.reason or '')) == [
+            '0.mp4', '2.mp4', 'copy.mp4']
+        assert search.add(videos, workers=1).counts['same'] == 2
+        assert rows(search.store) == whole
+
+
+def test_a_collection_that_the_server_has_let_go_of_is_loaded(model, address, tmp_path, capsys):
+    videos = write_videos(tmp_path / 'videos', [8])
+    with open_search(model, address) as search:
+        search.add(videos, workers=1)
+        for name in (search.store._name, search.store._files):
+            search.store._call('release_collection', name)
+        assert len(search.search('a red ring')) == 1
+
+
 def test_a_server_that_stays_away_is_an_error_and_indexing_goes_on_later(
         model, server, address, tmp_path, monkeypatch):
     videos = write_videos(tmp_path / 'videos', [8 + 3 * number for number in range(6)])
-    monkeypatch.setattr(milvus, '_PATIENCE', 2)
+    monkeypatch.setattr(milvus_connection, '_PATIENCE', 2)
     search, seen = open_search(model, address), []
 
     def watch(path, *_):
