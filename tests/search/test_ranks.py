@@ -2,8 +2,13 @@
 import functools
 import operator
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,7 @@ from mmc2v.search.milvus import _path, _text
 from mmc2v.search.milvus_connection import parse_address
 from mmc2v.search.ranks import Ranks
 from mmc2v.search.stores import beside, is_remote, open_store, option
+from mmc2v.search.verify import problems_of
 
 from ..tiny import ROOT
 from .common import rows, write_model, write_videos
@@ -82,3 +88,52 @@ def test_several_processes_make_the_index_of_one(tmp_path):
         made.append(rows(open_store(str(index))))
     assert len(made[0]) == 8
     assert made[0] == made[1] == made[2]
+
+
+def test_a_process_that_dies_leaves_its_files_for_the_next_run(tmp_path):
+    write_model(tmp_path)
+    videos = write_videos(tmp_path / 'videos', [200 + number for number in range(30)])
+    index = tmp_path / 'my.index'
+    command = ['bash', str(ROOT / 'tools' / 'dist_search.sh'), 'index', videos, '--index', index,
+               '--config', tmp_path / 'config.py', '--checkpoint', tmp_path / 'model.pth',
+               '--device', 'cpu', '--precision', 'float32', '--window', '2', '--stride', '1',
+               '--workers', '1', '2']
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PORT='29670',
+                       PYTHON=sys.executable)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True) as running:
+        while running.poll() is None and _count_of(index) < 2:
+            time.sleep(0.1)
+        os.kill(_process_of(str(index), 1), signal.SIGKILL)
+        output = running.communicate(timeout=120)[0]
+        assert running.returncode != 0, output[-2000:]
+    with closing(open_store(str(index))) as store:
+        assert 2 <= len(store.files()) < 30
+        assert problems_of(store) == []
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True,
+                          timeout=300)
+    assert 'unchanged' in done.stdout
+    with closing(open_store(str(index))) as store:
+        assert len(store.files()) == 30
+        assert problems_of(store) == []
+
+
+def _count_of(index):
+    """How many files are in an index that is perhaps not there yet."""
+    try:
+        with closing(sqlite3.connect(f'file:{index}?mode=ro', uri=True)) as db:
+            return db.execute('SELECT count(*) FROM files').fetchone()[0]
+    except sqlite3.Error:
+        return 0
+
+
+def _process_of(index, rank):
+    """The process of a rank that writes into an index, among all that run."""
+    for folder in Path('/proc').glob('[0-9]*'):
+        with suppress(OSError):
+            command = (folder / 'cmdline').read_bytes().split(b'\0')
+            environment = (folder / 'environ').read_bytes().split(b'\0')
+            if (index.encode() in command and f'RANK={rank}'.encode() in environment
+                    and any(part.endswith(b'search.py') for part in command[:3])):
+                return int(folder.name)
+    raise AssertionError(f'there is no process of rank {rank}')
