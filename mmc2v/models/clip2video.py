@@ -59,6 +59,9 @@ class CLIP2Video(BaseModel):
         self.neck = build_part(neck)
         self.head = build_part(head)
         self.pretrained = pretrained
+        if hasattr(self.data_preprocessor, 'end_token'):  # it sees captions before they are moved
+            self.data_preprocessor.end_token = getattr(
+                getattr(self.text_backbone, 'convention', None), 'end_token', None)
         if getattr(self.neck, 'local_branch', None) is not None and self.head.alignment is None:
             raise ValueError(
                 f'neck.local_branch={type(self.neck.local_branch).__name__} makes tokens for an '
@@ -85,7 +88,8 @@ class CLIP2Video(BaseModel):
             Tensor: (B, K, D) unit vectors, one a kind.
 
         Raises:
-            ValueError: If a video has no valid frame; see also :mod:`mmc2v.models.contracts`.
+            ValueError: If a video on the host has no valid frame; see also
+                :mod:`mmc2v.models.contracts`.
         """
         if frame_mask is None:
             frame_mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)

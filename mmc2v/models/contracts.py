@@ -4,7 +4,7 @@ B videos, N captions, T frames, T' time steps of a tower, S local tokens, L text
 embedding width.
 """
 import inspect
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
@@ -39,15 +39,44 @@ def require_pairs(num_videos: int, num_captions: int) -> None:
                          'captions; use one caption an item (test_mode=False)')
 
 
+def has_values_here(tensor: Tensor) -> bool:
+    """Whether values can be looked at: on the host, and not while a graph is being made.
+
+    To look at what is on a GPU makes the host wait for all that was begun there, and a graph that
+    depends on values cannot be exported. What comes from a loader is checked by the data
+    preprocessor, before it is moved.
+    """
+    return tensor.device.type == 'cpu' and not torch.compiler.is_compiling()
+
+
 def require_valid_frames(frame_mask: Tensor) -> None:
-    """Refuse videos of padding alone.
+    """Refuse videos of padding alone, where values can be looked at.
 
     Raises:
         ValueError: With their places in the batch.
     """
+    if not has_values_here(frame_mask):
+        return
     empty = (~frame_mask.any(dim=1)).nonzero().flatten().tolist()
     if empty:
         raise ValueError(f'videos {empty} of the batch have no valid frame')
+
+
+def require_end_tokens(tokens: Tensor, end_token: Optional[int]) -> None:
+    """Refuse captions without an end token, where values can be looked at.
+
+    Args:
+        tokens (Tensor): (N, L) ids.
+        end_token (int, optional): Its id; None where there is none.
+
+    Raises:
+        ValueError: If one has none.
+    """
+    if end_token is None or not has_values_here(tokens):
+        return
+    if not bool((tokens == end_token).any(dim=1).all()):
+        raise ValueError(f'a caption has no end token (id {end_token}); '
+                         'was it made by another tokenizer, or truncated by hand?')
 
 
 def require_frame_tokens(backbone: nn.Module, output: Any,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmc2v.registry import MODELS
 
+from .contracts import require_end_tokens, require_valid_frames
 from .text_chunks import caption_lengths
 
 
@@ -23,6 +24,9 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             None leaves frames as they are, for features in the place of frames.
         std (Sequence[float], optional): Standard deviation likewise. Defaults to CLIP's.
         pad_token (int): Token id after the end of captions. Defaults to 0.
+
+    Attributes:
+        end_token (int, optional): Id that each caption has to have; set by the model.
     """
 
     def __init__(self, mean: Optional[Sequence[float]] = (122.7709383, 116.7460125, 104.09373615),
@@ -33,6 +37,7 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             self.register_buffer(name, None if value is None else torch.tensor(value).view(3, 1, 1),
                                  persistent=False)
         self.pad_token = pad_token
+        self.end_token: Optional[int] = None
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Batch the collated items.
@@ -46,15 +51,21 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         Returns:
             dict: ``inputs``: ``frames`` (B, T, 3, H, W) or (B, T, C), ``frame_mask`` (B, T) bool,
             ``tokens`` (N, L), ``captions_per_video`` (list of B ints); ``data_samples``.
+
+        Raises:
+            ValueError: If a video has no valid frame, or a caption no end token.
         """
         inputs = data['inputs']
         batch = {}
         if 'frames' in inputs:
             frames = self.cast_data(torch.stack(inputs['frames']))
-            batch['frame_mask'] = self.cast_data(torch.stack(inputs['frame_mask']))
+            frame_mask = torch.stack(inputs['frame_mask'])
+            require_valid_frames(frame_mask)
+            batch['frame_mask'] = self.cast_data(frame_mask)
             batch['frames'] = self._normalise(frames, batch['frame_mask'])
         if 'tokens' in inputs:
             tokens = torch.cat(inputs['tokens'])
+            require_end_tokens(tokens, self.end_token)
             longest = int(caption_lengths(tokens, self.pad_token).max())
             batch['tokens'] = self.cast_data(tokens[:, :longest or None])
             batch['captions_per_video'] = [len(caption) for caption in inputs['tokens']]

@@ -16,6 +16,7 @@ from mmc2v.structures import TextTokens
 
 from ..clip.architecture import TextConvention, clip_config, is_plain_clip, text_convention
 from ..clip.weights import copy_from_clip
+from ..contracts import require_end_tokens
 from ..text_chunks import caption_lengths
 from .valid_frames import encode_valid
 
@@ -177,12 +178,14 @@ class CLIPTextTower(BaseModule):
             TextTokens: (N, D) sentences, (N, L, D) words, (N, L) mask of words.
 
         Raises:
-            ValueError: If there are more tokens than positions, or a caption has no end token.
+            ValueError: If there are more tokens than positions, or a caption on the host has no end
+                token.
         """
         num_tokens = tokens.shape[1]
         if num_tokens > self.context_length:
             raise ValueError(f'{num_tokens} text tokens, but this CLIP has {self.context_length} '
                              'positions: tokenize to fewer')
+        require_end_tokens(tokens, self.convention.end_token)
         word_mask, end = self._words(tokens)
         attn_mask = self.attn_mask
         if attn_mask is None:
@@ -199,21 +202,13 @@ class CLIPTextTower(BaseModule):
         return TextTokens(sentence, words[:, :num_tokens], word_mask)
 
     def _words(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the (N, L) mask of words and the (N,) positions of end tokens.
-
-        Raises:
-            ValueError: If a caption has no end token.
-        """
+        """Return the (N, L) mask of words and the (N,) positions of end tokens."""
         has_start, end_token, pad_token = self.convention
         position = torch.arange(tokens.shape[1], device=tokens.device)
         if end_token is None:  # then padding has an id of its own
             end = (caption_lengths(tokens, pad_token) - 1).clamp(min=0)
         else:
-            is_end = tokens == end_token
-            if not tokens.is_meta and not bool(is_end.any(dim=1).all()):
-                raise ValueError(f'a caption has no end token (id {end_token}); '
-                                 'was it made by another tokenizer, or truncated by hand?')
-            end = is_end.int().argmax(dim=1)  # the first one
+            end = (tokens == end_token).int().argmax(dim=1)  # the first one
         return (position >= int(has_start)) & (position <= end[:, None]), end
 
     def _project(self, hidden: Tensor) -> Tensor:

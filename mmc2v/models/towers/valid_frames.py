@@ -1,11 +1,14 @@
 """Towers that see one image at a time leave padding out."""
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 
 def encode_valid(encode: Callable[[Tensor], Tensor], images: Tensor, mask: Tensor) -> Tensor:
     """Encode the valid images alone, (M, ...) -> (M, D); return (*, D), zero at the others.
+
+    While a graph is made all are encoded: how many are valid is not known then.
 
     Args:
         encode (Callable): The encoder.
@@ -14,6 +17,9 @@ def encode_valid(encode: Callable[[Tensor], Tensor], images: Tensor, mask: Tenso
     """
     if images.is_meta:  # a survey of architectures: the mask has no values to choose by
         return encode(images.flatten(0, mask.ndim - 1)).unflatten(0, mask.shape)
+    if torch.compiler.is_compiling():
+        embeddings = encode(images.flatten(0, mask.ndim - 1)).unflatten(0, mask.shape)
+        return embeddings.masked_fill(~mask[..., None], 0.0)
     valid = encode(images[mask])
     embeddings = valid.new_zeros(*mask.shape, valid.shape[-1])
     embeddings[mask] = valid
