@@ -75,7 +75,7 @@ class CLIP2Video(BaseModel):
     def frame_tokens(self, frames: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the tower makes of videos, (B, T', D), and its (B, T') mask."""
         return require_frame_tokens(self.backbone, self.backbone(frames, frame_mask),
-                                    len(frame_mask))
+                                    frame_mask.shape[0])
 
     def embed_video(self, frames: Tensor, frame_mask: Optional[Tensor] = None) -> Tensor:
         """Embed videos.
@@ -95,12 +95,12 @@ class CLIP2Video(BaseModel):
             frame_mask = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
         require_valid_frames(frame_mask)
         tokens = self.neck(*self.frame_tokens(frames, frame_mask))
-        return self.head.embed_video(require_video_tokens(self.neck, tokens, len(frames)))
+        return self.head.embed_video(require_video_tokens(self.neck, tokens, frames.shape[0]))
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """Embed captions, (N, L) token ids, as (N, K, D) unit vectors, one a kind."""
         return self.head.embed_text(require_text_tokens(
-            self.text_backbone, self.text_backbone(tokens), len(tokens)))
+            self.text_backbone, self.text_backbone(tokens), tokens.shape[0]))
 
     def encode_video(self, frames: Tensor, frame_mask: Optional[Tensor] = None) -> Tensor:
         """Return (B, K * D) unit vectors of videos; the arguments are :meth:`embed_video`'s."""

@@ -135,7 +135,7 @@ def require_text_tokens(text_backbone: nn.Module, output: Any, num_captions: int
 def _are_tokens(tokens: Any, mask: Any, num: int) -> bool:
     """Whether these are (num, any, D) tokens and their mask."""
     return (isinstance(tokens, Tensor) and isinstance(mask, Tensor) and tokens.ndim == 3
-            and len(tokens) == num and mask.shape == tokens.shape[:2]
+            and tokens.shape[0] == num and mask.shape == tokens.shape[:2]
             and mask.dtype == torch.bool)
 
 

@@ -196,7 +196,7 @@ class CLIPTextTower(BaseModule):
         hidden = self.token_embedding(tokens) + self.positional_embedding[:tokens.shape[1]]
         words = self._project(self.ln_final(self.transformer(hidden, attn_mask=attn_mask)))
         if self.pool_type in ('argmax', 'eos'):
-            sentence = words[torch.arange(len(end), device=end.device), end]
+            sentence = words[torch.arange(end.shape[0], device=end.device), end]
         else:
             sentence = words[:, 0 if self.pool_type == 'first' else -1]
         return TextTokens(sentence, words[:, :num_tokens], word_mask)

@@ -131,7 +131,7 @@ class MMActionBackbone(BaseModule):
             return encode_valid(self._encode_images, frames, mask), mask
         self._check_clips(frames, mask)
         if self.input_format == 'NCHW':
-            tokens = self._encode_images(frames.flatten(0, 1)).unflatten(0, (len(frames), -1))
+            tokens = self._encode_images(frames.flatten(0, 1)).unflatten(0, (frames.shape[0], -1))
         else:
             tokens = self._project(self._read(
                 self.backbone, frames.transpose(1, 2).contiguous(), self.out_index))
