@@ -2,6 +2,7 @@
 import functools
 import operator
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -84,7 +85,9 @@ def test_several_processes_make_the_index_of_one(tmp_path):
             timeout=300, env=dict(os.environ, OMP_NUM_THREADS='1', PORT=str(29660 + count),
                                   PYTHON=sys.executable))
         assert done.returncode == 0, done.stderr[-2000:]
-        assert '6 indexed, 1 known by their content, 1 unreadable' in done.stdout
+        # two that read the same content at the same time have both indexed it
+        assert re.search('6 indexed, 1 known by their content, 1 unreadable|7 indexed, 1 unread',
+                         done.stdout)
         made.append(rows(open_store(str(index))))
     assert len(made[0]) == 8
     assert made[0] == made[1] == made[2]
