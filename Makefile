@@ -1,5 +1,5 @@
 # make setup | test | demo | compare | ablation | survey | compat | fuzz | kill-test |
-# search-kill-test | test-milvus | lint
+# search-kill-test | test-milvus | test-export | lint
 # (each makes .venv first where it is missing)
 PYTHON ?= python3
 VENV   := .venv
@@ -7,12 +7,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 MILVUS := $(VENV)-milvus/bin/milvus-server
 
-.PHONY: setup test test-milvus fuzz kill-test search-kill-test demo compare ablation survey compat lint clean
+.PHONY: setup test test-milvus test-export fuzz kill-test search-kill-test demo compare ablation survey compat lint clean
 
 setup: $(STAMP)
 
 # Remade when a file that decides what is installed is newer than the last whole installation.
-$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/clip.txt requirements/ann.txt requirements/web.txt requirements/milvus.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
+$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/clip.txt requirements/ann.txt requirements/web.txt requirements/milvus.txt requirements/onnx.txt requirements/openvino.txt requirements/export.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmc2v needs Python 3.11 or newer, \
 	this is " + sys.version.split()[0] + ". Name another: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.13")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +32,11 @@ $(MILVUS): Makefile
 
 test-milvus: $(STAMP) $(MILVUS)
 	MMC2V_MILVUS_SERVER=$(CURDIR)/$(MILVUS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/search/milvus
+
+# Every variant of the authors' code as ONNX; torch takes minutes to make the graphs.
+test-export: $(STAMP)
+	MMC2V_ALL_VARIANTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 \
+		tests/export/test_towers.py -k onnx
 
 fuzz: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/analysis_tools/fuzz_decoding.py --files 30000 --processes 2

@@ -87,8 +87,12 @@ setup(
         'ann': requirements('ann'),
         'web': requirements('web'),
         'milvus': requirements('milvus'),
+        'onnx': requirements('onnx'),
+        'openvino': requirements('openvino'),
+        'export': requirements('onnx') + requirements('export'),
         'tests': requirements('tests') + requirements('lite') + requirements('clip')
-        + requirements('ann') + requirements('web') + requirements('milvus'),
+        + requirements('ann') + requirements('web') + requirements('milvus')
+        + requirements('onnx') + requirements('openvino') + requirements('export'),
     },
     classifiers=[
         'Programming Language :: Python :: 3',

@@ -16,29 +16,35 @@ from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
 from mmc2v.config_reading import read_config
+from mmc2v.export.model import ExportedModel
+from mmc2v.export.runtime import is_exported
 from mmc2v.models.text_chunks import embed_by_length
 from mmc2v.registry import MODELS
 
 
 def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = None,
-               device: str = 'cpu', bf16: bool = False) -> nn.Module:
+               device: str = 'cpu', bf16: bool = False) -> Union[nn.Module, ExportedModel]:
     """Build a model for inference.
 
     Args:
         config (str | Path | Config): Its config; ``mmc2v::NAME.py`` is one of the package's own.
+            Or the folder of an exported model (tools/export.py), which needs nothing else.
         checkpoint (str, optional): Its checkpoint. Without one it starts from the config's CLIP
             weights.
         device (str): Where it runs. Defaults to 'cpu'.
         bf16 (bool): See :func:`use_bf16_weights`. Defaults to False.
 
     Returns:
-        nn.Module: The model in evaluation mode, its config in ``model.cfg``.
+        nn.Module | ExportedModel: The model in evaluation mode, its config in ``model.cfg``.
 
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
+        ImportError: If nothing is installed that runs an exported model.
         ValueError: If there is no checkpoint and parameters would be random, or as
             :func:`load_whole` says.
     """
+    if not isinstance(config, Config) and is_exported(config):
+        return _init_exported(config, checkpoint, device, bf16)
     config = config if isinstance(config, Config) else read_config(config, needs=['model'])
     init_default_scope(config.get('default_scope', 'mmaction'))
     model = MODELS.build(config.model)
@@ -50,6 +56,15 @@ def init_model(config: Union[str, Path, Config], checkpoint: Optional[str] = Non
     if bf16:
         use_bf16_weights(model)
     return model.to(device).eval()
+
+
+def _init_exported(folder: Union[str, Path], checkpoint: Optional[str], device: str,
+                   bf16: bool) -> ExportedModel:
+    if checkpoint is not None or bf16:
+        raise ValueError(f"'{folder}' is an exported model, which has its weights and its "
+                         'precision: give neither a checkpoint nor bf16')
+    init_default_scope('mmaction')
+    return ExportedModel(folder).to(device)
 
 
 def load_whole(model: nn.Module, checkpoint: str) -> None:

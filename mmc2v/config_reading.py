@@ -1,5 +1,6 @@
 """Reads a config file and what the command line overrides of it; mistakes in either are named."""
 import inspect
+import json
 import traceback
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
@@ -175,3 +176,14 @@ def _problem_of(part: str, where: str, before: Collection[str], after: dict, sco
     # where names are free only what looks like a slip is refused
     hint = did_you_mean(part, known, cutoff=0.8 if is_open else 0.6)
     return '' if is_open and not hint else f"{owner} knows no '{part}'{hint}"
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON gives back for a part of a config: dicts, lists, numbers and texts."""
+    return json.loads(json.dumps(value, default=_unwrapped))
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, type):  # of configs that name classes
+        return f'{value.__module__}.{value.__qualname__}'
+    raise ValueError(f'the config has {value!r}, which is no plain value and cannot be kept')

@@ -2,8 +2,6 @@
 
 D width of vectors.
 """
-import hashlib
-import json
 import os
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -19,11 +17,11 @@ import torch
 from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import WEIGHT_INITIALIZERS
-from torch import nn
 
 from mmc2v.apis import encode_texts, init_model
-from mmc2v.config_reading import read_config
+from mmc2v.config_reading import plain, read_config
 from mmc2v.first_line import first_line_of
+from mmc2v.models.digest import digest_of_weights
 from mmc2v.registered_types import known_types
 
 from .encoder import ClipEncoder
@@ -192,26 +190,6 @@ def refuse_unregistered(description: Mapping[str, Any]) -> None:
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON gives back for a part of a config: dicts, lists, numbers and texts."""
-    return json.loads(json.dumps(value, default=_unwrapped))
-
-
-def _unwrapped(value: Any) -> Any:
-    if isinstance(value, type):  # of configs that name classes
-        return f'{value.__module__}.{value.__qualname__}'
-    raise ValueError(f'the config has {value!r}, which an index cannot keep')
-
-
-def digest_of_weights(model: nn.Module) -> str:
-    """Return a digest of names and values of all parameters and buffers, as hexadecimal text."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def describe_default() -> str:

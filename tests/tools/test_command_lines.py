@@ -113,6 +113,8 @@ MISTAKES = [
     ('search.py', ['info', '--index', GONE], f"there is no index '{GONE}'"),
     ('search.py', ['index', GONE, '--index', 'OUT', '--window', '0'], 'a window must be a number'),
     ('search.py', ['index', GONE, '--index', 'OUT', '--config', f'{GONE}.py'], 'is not a file'),
+    ('export.py', [f'{GONE}.py', '--out', 'OUT'], 'is not a file'),
+    ('export.py', [CONFIG, f'{GONE}.pth', '--out', 'OUT'], f'{GONE}.pth'),
     ('extract_features.py', [f'{GONE}.py', '--out', 'OUT'], 'is not a file'),
     ('extract_features.py', [CONFIG, f'{GONE}.pth', '--out', 'OUT'], f'{GONE}.pth'),
     ('extract_features.py', [CONFIG, 'EMPTY', '--out', 'OUT'], 'empty.py'),

@@ -1,0 +1,1 @@
+"""Towers as files of their own, which run without torch: see tools/export.py."""

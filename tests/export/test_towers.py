@@ -1,0 +1,165 @@
+"""Exported towers give the vectors of the model, on every variant of the authors' code."""
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmc2v.apis import encode_texts, encode_videos, init_model
+from mmc2v.export.describing import export_model
+from mmc2v.export.graphs import write_graphs
+from mmc2v.export.runtime import Towers
+
+from ..models import golden
+from ..search.common import write_model
+from ..tiny import ROOT, batch, build_model, random_video
+
+# A case of each variant, and further cases whose inputs it is tried on. To make a graph of the
+# larger ones takes torch half a minute each: `make test-export` has all.
+VARIANTS = {'F': 'F', 'J': 'JA'}
+if 'MMC2V_ALL_VARIANTS' in os.environ:
+    VARIANTS.update({'D': 'D', 'A': 'AG', 'C': 'C'})
+
+
+def add_config(model, size, num_frames):
+    """Give a golden model the test pipeline that says how it is fed."""
+    model.cfg = Config(dict(
+        model=dict(type='mmc2v.CLIP2Video'), test_dataloader=dict(dataset=dict(pipeline=[
+            dict(type='mmc2v.SampleGridFrames', num_frames=num_frames),
+            dict(type='mmc2v.ResizeCenterCrop', size=size), dict(type='mmc2v.Tokenize')]))))
+    return model
+
+
+@pytest.mark.parametrize('case', VARIANTS)
+def test_onnx_gives_the_vectors_of_the_model(case, tmp_path):
+    model = add_config(golden.build_through_converter(case, tmp_path).eval(), 32, 12)
+    described = export_model(model, tmp_path / 'exported')
+    assert described['difference'] < 1e-6
+    towers = Towers(tmp_path / 'exported', 'onnxruntime')
+    for other in VARIANTS[case]:
+        inputs = golden.inputs(other)
+        # whole and padded, batches of other sizes, down to one frame of one video
+        for count, frames, words in ((6, 12, 16), (1, 12, 16), (3, 7, 12), (2, 4, 9), (1, 1, 3)):
+            video, mask = (inputs[key][:count, :frames] for key in ('frames', 'frame_mask'))
+            tokens = inputs['tokens'][:count, :words].clone()
+            tokens[:, -1] = 511  # the end token, where it was cut
+            with torch.inference_mode():
+                expected = model.encode_video(video, mask), model.encode_text(tokens)
+            found = (towers.encode_video(video.numpy(), mask.numpy()),
+                     towers.encode_tokens(tokens.numpy()))
+            for one, another in zip(found, expected):
+                assert np.abs(one - another.numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize('neck', ['mean', 'transformer-frames', 'tdb-attention-differences',
+                                  'tdb-mlp-none'])
+def test_both_encoders_compile_as_one_graph(neck):
+    model = build_model(neck, alignment=neck.endswith(('frames', 'differences'))).eval()
+    inputs = batch()
+    inputs['frame_mask'][1, 2:] = False
+    with torch.inference_mode():
+        for encode, arguments in ((model.encode_video, (inputs['frames'], inputs['frame_mask'])),
+                                  (model.encode_text, (inputs['tokens'],))):
+            torch.compiler.reset()
+            compiled = torch.compile(encode, fullgraph=True, backend='aot_eager')
+            torch.testing.assert_close(compiled(*arguments), encode(*arguments))
+
+
+def test_towers_that_leave_padding_out_make_one_graph(tmp_path):
+    arch = dict(embed_dim=64, quick_gelu=True,
+                vision_cfg=dict(image_size=64, width=16, layers=[1, 1, 1, 1]),
+                text_cfg=dict(context_length=32, vocab_size=49408, width=64, heads=1, layers=1))
+    model = build_model('mean', arch=arch, alignment=False).eval()
+    files = write_graphs(model, tmp_path, 'pt2', (64, 64), 6)
+    graph = torch.export.load(tmp_path / files['video']).module()
+    frames, mask = torch.randn(2, 7, 3, 64, 64), torch.ones(2, 7, dtype=torch.bool)
+    mask[1, 3:] = False
+    with torch.inference_mode():
+        torch.testing.assert_close(graph(frames=frames, frame_mask=mask),
+                                   model.encode_video(frames, mask))
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    """A folder with a small model, and both of its exported forms, made by the tool."""
+    folder = tmp_path_factory.mktemp('exported')
+    config, checkpoint = write_model(folder, neck='mean', alignment=False)
+    for kind in ('onnx', 'pt2'):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / 'tools' / 'export.py'), config, checkpoint, '--out',
+             str(folder / kind), '--format', kind], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert f'{folder / kind}/video.{kind}' in done.stdout
+        assert 'largest difference from the model' in done.stdout
+    return folder
+
+
+def test_an_exported_model_stands_for_the_model(exported, tmp_path):
+    videos = []
+    for number, frames in enumerate((1, 3, 40)):
+        videos.append(tmp_path / f'{number}.mp4')
+        random_video(videos[-1], num_frames=frames, seed=number)
+    sentences = ['a red ring', 'two dogs play in the water & run']
+    model = init_model(exported / 'config.py', str(exported / 'model.pth'))
+    for kind in ('onnx', 'pt2'):
+        other = init_model(exported / kind)
+        for encode, items in ((encode_videos, videos), (encode_texts, sentences)):
+            torch.testing.assert_close(encode(other, items), encode(model, items),
+                                       rtol=0, atol=1e-6)
+    by_openvino = Towers(exported / 'onnx', 'openvino').encode_texts(sentences)
+    assert np.abs(by_openvino - encode_texts(model, sentences).numpy()).max() < 1e-5
+
+
+def test_the_description_says_how_to_feed_it(exported):
+    described = json.loads((exported / 'onnx' / 'model.json').read_text())
+    assert described['video']['image_size'] == [32, 32]
+    assert described['video']['mean'] == pytest.approx([122.7709383, 116.7460125, 104.09373615])
+    assert (described['video']['least_frames'], described['video']['most_frames']) == (5, 1024)
+    assert described['width'] == 64
+    assert described['kinds'] == ['global']
+    assert described['logit_scale'] == pytest.approx(1 / 0.07)
+    assert described['tokenizer'] == dict(
+        file='tokenizer.json', max_words=32, context_length=32, start_token=49406,
+        end_token=49407, pad_token=0)
+
+
+def test_what_cannot_be_is_refused_and_named(exported, tmp_path):
+    with pytest.raises(ValueError, match='has its weights'):
+        init_model(exported / 'onnx', 'model.pth')
+    with pytest.raises(ValueError, match="on the CPU, not on 'cuda'"):
+        init_model(exported / 'onnx', device='cuda')
+    with pytest.raises(ValueError, match="one of onnxruntime, openvino, got 'tflite'"):
+        Towers(exported / 'onnx', 'tflite')
+    with pytest.raises(FileNotFoundError, match='no exported model'):
+        Towers(tmp_path)
+    towers = Towers(exported / 'onnx')
+    frames, mask = np.zeros((2, 4, 3, 32, 32), np.float32), np.zeros((2, 4), bool)
+    mask[0] = True
+    with pytest.raises(ValueError, match=r'videos \[1\].*no valid frame'):
+        towers.encode_video(frames, mask)
+    with pytest.raises(ValueError, match='1025 frames, but this model takes 1024'):
+        towers.encode_video(np.zeros((1, 1025, 3, 1, 1), np.float32), np.ones((1, 1025), bool))
+    with pytest.raises(ValueError, match='33 text tokens'):
+        towers.encode_tokens(np.full((1, 33), 49407))
+    with pytest.raises(ValueError, match='no end token'):
+        towers.encode_tokens(np.ones((1, 5), int))
+    for text, message in (('{', 'damaged'), ('{"format": 7}', 'format 7'),
+                          ('{"format": 1}', 'damaged')):
+        (tmp_path / 'model.json').write_text(text)
+        with pytest.raises(ValueError, match=message):
+            Towers(tmp_path)
+    description = json.loads((exported / 'onnx' / 'model.json').read_text())
+    description['text']['file'] = '../text.onnx'
+    (tmp_path / 'model.json').write_text(json.dumps(description))
+    with pytest.raises(FileNotFoundError, match='has no file'):
+        Towers(tmp_path)
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other' / 'mine.txt').touch()
+    model = init_model(exported / 'config.py', str(exported / 'model.pth'))
+    with pytest.raises(ValueError, match='is no exported model and stays as it is'):
+        export_model(model, tmp_path / 'other')
+    assert (tmp_path / 'other' / 'mine.txt').exists()
