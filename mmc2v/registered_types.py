@@ -1,7 +1,7 @@
 """What registered classes are called and which arguments they take, for messages about configs."""
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
 from mmengine import registry as roots
@@ -98,3 +98,24 @@ def known_types(registry: Registry) -> set[str]:
             yield from names(child)
 
     return set(names(root))
+
+
+def first_unknown(node: Any, known: Collection[str]) -> Optional[str]:
+    """Return a type that a part of a config names and that is not known, or None.
+
+    MMEngine would import and call anything that has a name with a dot in it.
+
+    Args:
+        node (Any): Dicts and lists, nested.
+        known (Collection[str]): Names, see :func:`known_types`.
+    """
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            if 'type' in part and not (isinstance(part['type'], str) and part['type'] in known):
+                return str(part['type'])
+            waiting += part.values()
+        elif isinstance(part, (list, tuple)):
+            waiting += part
+    return None

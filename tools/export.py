@@ -4,8 +4,8 @@
     python tools/export.py CONFIG CHECKPOINT --out DIR --format pt2
 
 DIR gets the towers, the tokenizer and model.json with all that an application needs to feed them.
-DIR then stands for the model in Python: mmc2v.apis.init_model('DIR'). Without a checkpoint the
-model starts from the config's CLIP weights.
+DIR then stands for the model: mmc2v.apis.init_model('DIR'), tools/search.py query --config DIR.
+Without a checkpoint the model starts from the config's CLIP weights.
 """
 from __future__ import annotations
 

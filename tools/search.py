@@ -131,8 +131,8 @@ def _add_serve(commands: Any) -> None:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument('--config', help='config of the model; default that of the index, for a '
-                         'new one zero-shot CLIP')
+    command.add_argument('--config', help='config of the model, or folder of an exported one; '
+                         'default that of the index, for a new one zero-shot CLIP')
     command.add_argument('--checkpoint', help='its checkpoint')
     command.add_argument('--device', help='such as cpu or cuda:0; default a GPU if there is one')
     command.add_argument('--precision', choices=['float32', 'bfloat16'],

@@ -4,14 +4,17 @@ B videos, T frames, N captions, L tokens, D width of vectors.
 """
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
+from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from torch import Tensor
 
 from mmc2v.models.data_preprocessor import RetrievalDataPreprocessor
+from mmc2v.registered_types import first_unknown, known_types
 
 from .runtime import Towers
 
@@ -31,7 +34,7 @@ class ExportedModel:
     Raises:
         FileNotFoundError: If there is no such model.
         ImportError: If nothing is installed that runs it.
-        ValueError: If it is damaged.
+        ValueError: If it is damaged, or asks for transforms that are not registered.
     """
 
     backbone = None  # frames do not go through a tower of their own
@@ -39,6 +42,7 @@ class ExportedModel:
     def __init__(self, folder: Union[str, Path], backend: Optional[str] = None) -> None:
         self.towers = Towers(folder, backend)
         description = self.towers.description
+        _refuse_unregistered(description['pipeline'], folder)
         self.cfg = Config(dict(model=description['model'], test_dataloader=dict(
             dataset=dict(pipeline=description['pipeline']))))
         self.data_preprocessor = RetrievalDataPreprocessor(
@@ -74,3 +78,13 @@ class ExportedModel:
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Return (N, D) unit vectors of (N, L) token ids."""
         return torch.from_numpy(self.towers.encode_tokens(tokens.numpy()))
+
+
+def _refuse_unregistered(pipeline: Any, folder: Union[str, Path]) -> None:
+    """Refuse what a model from a stranger could name beside transforms."""
+    for module in ('mmaction.datasets', 'mmc2v.datasets'):
+        import_module(module)
+    unknown = first_unknown(pipeline, known_types(TRANSFORMS))
+    if unknown is not None:
+        raise ValueError(f"the exported model '{folder}' asks for '{unknown}', which is none of "
+                         'the transforms that are registered')

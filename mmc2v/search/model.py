@@ -20,9 +20,10 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 
 from mmc2v.apis import encode_texts, init_model
 from mmc2v.config_reading import plain, read_config
+from mmc2v.export.runtime import is_exported, read_description
 from mmc2v.first_line import first_line_of
 from mmc2v.models.digest import digest_of_weights
-from mmc2v.registered_types import known_types
+from mmc2v.registered_types import first_unknown, known_types
 
 from .encoder import ClipEncoder
 from .records import Store
@@ -34,7 +35,7 @@ PRECISIONS = ('float32', 'bfloat16')
 # What an index keeps of its model, and of which types.
 _KINDS = dict(name=(str,), model=(dict,), pipeline=(list,), checkpoint=(str, NoneType),
               precision=(str,), window=(float, int), stride=(float, int), weights=(str,),
-              width=(int,))
+              width=(int,), exported=(str, NoneType))
 
 
 class SearchModel:
@@ -56,13 +57,34 @@ class SearchModel:
 
     def __init__(self, description: Mapping[str, Any], device: Optional[str] = None) -> None:
         self.description = dict(description)
-        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        default = 'cpu' if description.get('exported') or not torch.cuda.is_available() else 'cuda'
+        device = device or default
         try:
             torch.empty(0, device=device)
         except (AssertionError, RuntimeError) as error:  # torch without it, or no such name
             raise ValueError(f"the device '{device}' cannot be used: {first_line_of(error)}"
                              ) from error
         self.pipeline: list[dict] = self.description['pipeline']
+        if self.description.get('exported'):
+            self._load_exported(self.description['exported'], device)
+        else:
+            self._load(device)
+        self.width = self.encode_text('a').shape[0]
+
+    def _load_exported(self, folder: str, device: str) -> None:
+        """Take an exported model; what it is like stands in its description."""
+        self.model = init_model(folder, device=device)
+        if self.model.towers.backend == 'torch':  # which runs what is in such a file
+            raise ValueError(f"search takes models that were exported as ONNX, and '{folder}' is "
+                             'of another format')
+        found = self.model.towers.description
+        self.weights = found['weights']
+        if any(found[key] != self.description[key] for key in ('model', 'pipeline')):
+            raise ValueError(f"the exported model '{folder}' is no longer the one that it was; "
+                             'give that one by --config')
+
+    def _load(self, device: str) -> None:
+        """Build the model, and load its weights."""
         config = Config(dict(model=self.description['model'], default_scope='mmaction',
                              test_dataloader=dict(dataset=dict(pipeline=self.pipeline))))
         checkpoint = self.description['checkpoint']
@@ -76,7 +98,6 @@ class SearchModel:
             from mmc2v.apis import use_bf16_weights
             use_bf16_weights(model)
         self.model = model.to(device).eval()
-        self.width = self.encode_text('a').shape[0]
 
     def encode_text(self, sentence: str) -> np.ndarray:
         """Return the (D,) float32 unit vector of a sentence."""
@@ -103,7 +124,8 @@ def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
     """Describe a model in a form that an index can keep.
 
     Args:
-        config (str, optional): Its config. Defaults to zero-shot CLIP.
+        config (str, optional): Its config, or the folder of an exported model. Defaults to
+            zero-shot CLIP.
         checkpoint (str, optional): Its checkpoint. Defaults to the weights of the config.
         precision (str, optional): Of towers and neck, one of ``PRECISIONS``. Defaults to bfloat16
             on CPUs with instructions for it, otherwise float32.
@@ -119,6 +141,8 @@ def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
     if precision not in (None, *PRECISIONS):
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'")
     path = config or DEFAULT_CONFIG
+    if is_exported(path):
+        return _describe_exported(path, checkpoint, precision, options)
     whole = read_config(path, options, needs=['model', 'test_dataloader'])
     name = Path(path.split('::')[-1]).stem
     if checkpoint:
@@ -129,6 +153,18 @@ def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
     return dict(name=name, model=plain(whole.model), pipeline=plain(pipeline),
                 checkpoint=checkpoint and os.path.abspath(checkpoint),
                 precision=precision or default_precision())
+
+
+def _describe_exported(folder: str, checkpoint: Optional[str], precision: Optional[str],
+                       options: Sequence[str]) -> dict[str, Any]:
+    """Describe an exported model: as the one that it was made of, and where it is."""
+    if checkpoint or options:
+        raise ValueError(f"'{folder}' is an exported model, which has its weights and its config: "
+                         'give neither --checkpoint nor --cfg-options')
+    found = read_description(folder)
+    return dict(name=found['name'] or Path(folder).name, model=found['model'],
+                pipeline=found['pipeline'], checkpoint=None, precision=precision or 'float32',
+                exported=os.path.abspath(folder))
 
 
 def default_precision() -> str:
@@ -174,14 +210,15 @@ def refuse_unregistered(description: Mapping[str, Any]) -> None:
     for module in ('mmaction.models', 'mmaction.datasets', 'mmc2v.models', 'mmc2v.datasets'):
         import_module(module)
     known = known_types(MODELS) | known_types(TRANSFORMS) | known_types(WEIGHT_INITIALIZERS)
-    waiting: list[Any] = [description.get('model'), description.get('pipeline')]
+    parts = [description.get('model'), description.get('pipeline')]
+    unknown = first_unknown(parts, known)
+    if unknown is not None:
+        raise ValueError(f"the index asks for '{unknown}', which is none of the models and "
+                         'transforms that are registered; give the config that it was made with')
+    waiting: list[Any] = parts
     while waiting:
         node = waiting.pop()
         if isinstance(node, Mapping):
-            if 'type' in node and node['type'] not in known:
-                raise ValueError(
-                    f"the index asks for '{node['type']}', which is none of the models and "
-                    'transforms that are registered; give the config that it was made with')
             # MMEngine would also connect to what it takes for an address
             if 'Pretrained' in str(node.get('type')) and not os.path.isfile(
                     str(node.get('checkpoint'))):

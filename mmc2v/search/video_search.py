@@ -65,8 +65,9 @@ class VideoSearch:
     Args:
         index (str | Path): File of the index, or address of one in Milvus, such as
             'http://HOST:19530/COLLECTION'; made by the first :meth:`add`.
-        config (str, optional): Config of the model. Defaults to the index's own, and for a new one
-            to zero-shot CLIP (:data:`~mmc2v.search.model.DEFAULT_CONFIG`).
+        config (str, optional): Config of the model, or the folder of an exported one. Defaults to
+            the index's own, and for a new one to zero-shot CLIP
+            (:data:`~mmc2v.search.model.DEFAULT_CONFIG`).
         checkpoint (str, optional): Its checkpoint. Defaults likewise.
         window (float, optional): Seconds of a clip. Defaults to the index's, or 10.
         stride (float, optional): Seconds from one clip to the next. Defaults to the index's, or
@@ -148,7 +149,7 @@ class VideoSearch:
             refuse_unregistered(self._known)
             settings = dict(self._known, precision=precision)
             if checkpoint:
-                settings['checkpoint'] = os.path.abspath(checkpoint)
+                settings.update(checkpoint=os.path.abspath(checkpoint), exported=None)
         else:
             settings = describe(config, checkpoint, precision, self._given['options'])
         return dict(settings, window=window, stride=stride)
@@ -213,6 +214,9 @@ class VideoSearch:
         with ranks.writing(self.index) as store, SharedProgress(
                 self.index if ranks.is_first else None, watch) as progress:
             settings = self.settings
+            if settings.get('exported') and settings['precision'] != 'float32':
+                raise ValueError(f"'{self.index}' is of {settings['precision']}: an exported model "
+                                 'is of float32, and can search it but not add to it')
             source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
             with VideoWorkers(workers, settings['pipeline'],
                               settings['window'], settings['stride']) as processes:

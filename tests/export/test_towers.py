@@ -1,6 +1,7 @@
 """Exported towers give the vectors of the model, on every variant of the authors' code."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,9 +14,10 @@ from mmc2v.apis import encode_texts, encode_videos, init_model
 from mmc2v.export.describing import export_model
 from mmc2v.export.graphs import write_graphs
 from mmc2v.export.runtime import Towers
+from mmc2v.search import VideoSearch
 
 from ..models import golden
-from ..search.common import write_model
+from ..search.common import write_model, write_videos
 from ..tiny import ROOT, batch, build_model, random_video
 
 # A case of each variant, and further cases whose inputs it is tried on. To make a graph of the
@@ -112,6 +114,46 @@ def test_an_exported_model_stands_for_the_model(exported, tmp_path):
                                        rtol=0, atol=1e-6)
     by_openvino = Towers(exported / 'onnx', 'openvino').encode_texts(sentences)
     assert np.abs(by_openvino - encode_texts(model, sentences).numpy()).max() < 1e-5
+
+
+def test_an_exported_model_searches_and_indexes_as_the_model_does(exported, tmp_path):
+    videos = write_videos(tmp_path / 'videos')
+    options = dict(window=2.0, stride=1.0, device='cpu')
+    model = (str(exported / 'config.py'), str(exported / 'model.pth'))
+    found = []
+    for index, maker, asker in (('of_model', model, model), ('of_model', None, ()),
+                                ('of_model', None, (str(exported / 'onnx'),)),
+                                ('of_towers', (str(exported / 'onnx'),), ()),
+                                ('of_towers', None, model)):
+        if maker:
+            with VideoSearch(tmp_path / index, *maker, precision='float32', **options) as search:
+                assert search.add(videos, workers=1).counts['indexed'] == 3
+        with VideoSearch(tmp_path / index, *asker, device='cpu') as search:
+            found.append([(hit.paths, [(moment.start, moment.end, pytest.approx(
+                moment.score, abs=1e-3)) for moment in hit.moments])
+                for hit in search.search('a red ring')])
+    assert all(hits == found[0] for hits in found)
+    # a GPU may have made it in half precision; a laptop asks it, and adds nothing
+    with VideoSearch(tmp_path / 'half', *model, precision='bfloat16', **options) as search:
+        search.add(videos, workers=1)
+    with VideoSearch(tmp_path / 'half', str(exported / 'onnx'), device='cpu') as search:
+        assert len(search.search('a red ring')) == 3
+        with pytest.raises(ValueError, match='is of bfloat16.*not add to it'):
+            search.add(videos, workers=1)
+    with pytest.raises(ValueError, match='exported as ONNX'):
+        VideoSearch(tmp_path / 'half', str(exported / 'pt2'), device='cpu').search('a red ring')
+    with pytest.raises(ValueError, match='neither --checkpoint nor'):
+        VideoSearch(tmp_path / 'half', str(exported / 'onnx'), model[1]).search('a red ring')
+
+
+def test_a_model_from_a_stranger_names_transforms_alone(exported, tmp_path):
+    shutil.copytree(exported / 'onnx', tmp_path / 'theirs')
+    described = json.loads((tmp_path / 'theirs' / 'model.json').read_text())
+    for bad in ('os.system', ['os.system']):
+        described['pipeline'][0]['type'] = bad
+        (tmp_path / 'theirs' / 'model.json').write_text(json.dumps(described))
+        with pytest.raises(ValueError, match=r"asks for '.*os\.system.*none of the transforms"):
+            init_model(tmp_path / 'theirs')
 
 
 def test_the_description_says_how_to_feed_it(exported):
