@@ -150,9 +150,11 @@ def open_search(args: argparse.Namespace, index: str | Path) -> VideoSearch:
 
 def device_of(args: argparse.Namespace) -> str | None:
     """Return the device: of several processes each has a GPU of its own."""
-    import torch
-    if getattr(args, 'launcher', 'none') == 'none' or args.device or not torch.cuda.is_available():
+    if getattr(args, 'launcher', 'none') == 'none' or args.device:
         return args.device
+    import torch
+    if not torch.cuda.is_available():
+        return None
     return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
 
 
@@ -187,8 +189,8 @@ def index_videos(args: argparse.Namespace) -> None:
 
 def open_for_rebuilding(args: argparse.Namespace, new: str) -> VideoSearch:
     """Open what an interrupted run has made anew by the same model, or begin."""
-    from mmc2v.search.model import DEFAULT_CONFIG
     from mmc2v.search.records import UnusableIndexError
+    from mmc2v.search.settings import DEFAULT_CONFIG
     from mmc2v.search.stores import delete, exists
     args.config = args.config or DEFAULT_CONFIG
     if exists(new):
@@ -205,13 +207,14 @@ def bring_up_to_date(args: argparse.Namespace, search: VideoSearch, ranks: Ranks
     """Index folders, and show how far it is."""
     from search_output import IndexProgress
 
-    from mmc2v.search.model import DEFAULT_CONFIG, describe_default
+    from mmc2v.search.settings import DEFAULT_CONFIG
     settings = search.settings
     if not ranks.is_first:
         return search.add(*args.roots, workers=args.workers, ranks=ranks)
     print(f"model: {settings['name']}, {settings['precision']}; windows of "
           f"{settings['window']:g} s every {settings['stride']:g} s")
     if settings['name'] == DEFAULT_CONFIG.split('::')[1].removesuffix('.py'):
+        from mmc2v.search.model import describe_default
         print(describe_default())
     with IndexProgress() as progress:
         return search.add(*args.roots, workers=args.workers, watch=progress, ranks=ranks)

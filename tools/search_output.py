@@ -119,7 +119,7 @@ def _listed(title: str, found: dict[str, str]) -> list[str]:
 
 def info_lines(store: Union[IndexStore, MilvusStore]) -> list[str]:
     """Say what is in an index, by which model, and what could not be read and why."""
-    from mmc2v.search.model import check_settings
+    from mmc2v.search.settings import check_settings
     settings = store.settings
     if not settings:
         return ['the index is empty: nothing was indexed yet']

@@ -11,50 +11,13 @@ from .encoder import ClipEncoder
 from .frames import Clips, Damage, Part
 from .ranks import Ranks
 from .records import Content, Stat
+from .report import Report
 from .scan import Changes, find_changes, stat_of
 from .workers import Failed, VideoWorkers
 
 # Seconds within which a file was changed that may still be being written, and between two looks.
 _RECENT, _BETWEEN_LOOKS = 3.0, 1.0
 _MOST_TIMES = 3  # that a run reads a file which stays as it is
-
-
-@dataclass
-class Report:
-    """What a run did.
-
-    Attributes:
-        counts (Counter): Files by what became of them: 'indexed', 'known' (what is in them was in
-            the index, under another name or before), 'unreadable', 'growing' (left for the next
-            run), 'same', 'removed', 'again' (read again since the store had lost it).
-        unreadable (dict[str, str]): Reasons, by path.
-        damaged (dict[str, str]): What was filled or is missing, by path.
-        growing (list[str]): Files that were being written.
-        closed (list[str]): Folders that cannot be read.
-        seconds_of_video (float): That were indexed.
-        seconds (float): That it took.
-    """
-
-    counts: Counter = field(default_factory=Counter)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    damaged: dict[str, str] = field(default_factory=dict)
-    growing: list[str] = field(default_factory=list)
-    closed: list[str] = field(default_factory=list)
-    seconds_of_video: float = 0.0
-    seconds: float = 0.0
-
-    @classmethod
-    def merged(cls, reports: Sequence['Report']) -> 'Report':
-        """Return what several processes did together."""
-        merged = cls()
-        for report in reports:
-            merged.counts.update(report.counts)
-            merged.unreadable.update(report.unreadable)
-            merged.damaged.update(report.damaged)
-            merged.growing += report.growing
-            merged.closed = sorted({*merged.closed, *report.closed})
-            merged.seconds_of_video += report.seconds_of_video
-        return merged
 
 
 @dataclass

@@ -3,13 +3,11 @@
 D width of vectors.
 """
 import os
-import reprlib
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
-from types import NoneType
 from typing import Any, Optional
 
 import numpy as np
@@ -20,22 +18,12 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 
 from mmc2v.apis import encode_texts, init_model
 from mmc2v.config_reading import plain, read_config
-from mmc2v.export.runtime import is_exported, read_description
 from mmc2v.first_line import first_line_of
 from mmc2v.models.digest import digest_of_weights
 from mmc2v.registered_types import first_unknown, known_types
 
 from .encoder import ClipEncoder
-from .records import Store
-
-# PE-Core-B/16 with mean pooling: zero-shot it finds about half of MSR-VTT's videos at rank 1, where
-# CLIP's ViT-B/32 finds 30 % (figures of their authors), at three times the cost of a frame.
-DEFAULT_CONFIG = 'mmc2v::zeroshot_msrvtt.py'
-PRECISIONS = ('float32', 'bfloat16')
-# What an index keeps of its model, and of which types.
-_KINDS = dict(name=(str,), model=(dict,), pipeline=(list,), checkpoint=(str, NoneType),
-              precision=(str,), window=(float, int), stride=(float, int), weights=(str,),
-              width=(int,), exported=(str, NoneType))
+from .settings import DEFAULT_CONFIG, PRECISIONS
 
 
 class SearchModel:
@@ -57,34 +45,13 @@ class SearchModel:
 
     def __init__(self, description: Mapping[str, Any], device: Optional[str] = None) -> None:
         self.description = dict(description)
-        default = 'cpu' if description.get('exported') or not torch.cuda.is_available() else 'cuda'
-        device = device or default
+        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         try:
             torch.empty(0, device=device)
         except (AssertionError, RuntimeError) as error:  # torch without it, or no such name
             raise ValueError(f"the device '{device}' cannot be used: {first_line_of(error)}"
                              ) from error
         self.pipeline: list[dict] = self.description['pipeline']
-        if self.description.get('exported'):
-            self._load_exported(self.description['exported'], device)
-        else:
-            self._load(device)
-        self.width = self.encode_text('a').shape[0]
-
-    def _load_exported(self, folder: str, device: str) -> None:
-        """Take an exported model; what it is like stands in its description."""
-        self.model = init_model(folder, device=device)
-        if self.model.towers.backend == 'torch':  # which runs what is in such a file
-            raise ValueError(f"search takes models that were exported as ONNX, and '{folder}' is "
-                             'of another format')
-        found = self.model.towers.description
-        self.weights = found['weights']
-        if any(found[key] != self.description[key] for key in ('model', 'pipeline')):
-            raise ValueError(f"the exported model '{folder}' is no longer the one that it was; "
-                             'give that one by --config')
-
-    def _load(self, device: str) -> None:
-        """Build the model, and load its weights."""
         config = Config(dict(model=self.description['model'], default_scope='mmaction',
                              test_dataloader=dict(dataset=dict(pipeline=self.pipeline))))
         checkpoint = self.description['checkpoint']
@@ -98,6 +65,7 @@ class SearchModel:
             from mmc2v.apis import use_bf16_weights
             use_bf16_weights(model)
         self.model = model.to(device).eval()
+        self.width = self.encode_text('a').shape[0]
 
     def encode_text(self, sentence: str) -> np.ndarray:
         """Return the (D,) float32 unit vector of a sentence."""
@@ -114,9 +82,20 @@ class SearchModel:
             frames (np.ndarray): (t, H, W, 3) uint8; see :meth:`ClipFrames.whole`.
             num_frames (int): That the model takes.
         """
-        encoder = ClipEncoder(self.model, [np.arange(len(frames))], num_frames)
-        encoder.add(range(len(frames)), frames)
-        return encoder.finish()[0].astype(np.float32)
+        return encode_frames(self.model, frames, num_frames)
+
+
+def encode_frames(model: Any, frames: np.ndarray, num_frames: int) -> np.ndarray:
+    """Return the (D,) float32 unit vector of a whole video by any model.
+
+    Args:
+        model (nn.Module | ExportedModel): The model.
+        frames (np.ndarray): (t, H, W, 3) uint8; see :meth:`ClipFrames.whole`.
+        num_frames (int): That the model takes.
+    """
+    encoder = ClipEncoder(model, [np.arange(len(frames))], num_frames)
+    encoder.add(range(len(frames)), frames)
+    return encoder.finish()[0].astype(np.float32)
 
 
 def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
@@ -124,8 +103,7 @@ def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
     """Describe a model in a form that an index can keep.
 
     Args:
-        config (str, optional): Its config, or the folder of an exported model. Defaults to
-            zero-shot CLIP.
+        config (str, optional): Its config. Defaults to zero-shot CLIP.
         checkpoint (str, optional): Its checkpoint. Defaults to the weights of the config.
         precision (str, optional): Of towers and neck, one of ``PRECISIONS``. Defaults to bfloat16
             on CPUs with instructions for it, otherwise float32.
@@ -141,8 +119,6 @@ def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
     if precision not in (None, *PRECISIONS):
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'")
     path = config or DEFAULT_CONFIG
-    if is_exported(path):
-        return _describe_exported(path, checkpoint, precision, options)
     whole = read_config(path, options, needs=['model', 'test_dataloader'])
     name = Path(path.split('::')[-1]).stem
     if checkpoint:
@@ -155,18 +131,6 @@ def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
                 precision=precision or default_precision())
 
 
-def _describe_exported(folder: str, checkpoint: Optional[str], precision: Optional[str],
-                       options: Sequence[str]) -> dict[str, Any]:
-    """Describe an exported model: as the one that it was made of, and where it is."""
-    if checkpoint or options:
-        raise ValueError(f"'{folder}' is an exported model, which has its weights and its config: "
-                         'give neither --checkpoint nor --cfg-options')
-    found = read_description(folder)
-    return dict(name=found['name'] or Path(folder).name, model=found['model'],
-                pipeline=found['pipeline'], checkpoint=None, precision=precision or 'float32',
-                exported=os.path.abspath(folder))
-
-
 def default_precision() -> str:
     """Return bfloat16 on CPUs that multiply matrices of it, otherwise float32."""
     if torch.cuda.is_available():
@@ -176,24 +140,6 @@ def default_precision() -> str:
     except OSError:
         return 'float32'
     return 'bfloat16' if 'avx512_bf16' in flags or 'amx_bf16' in flags else 'float32'
-
-
-def check_settings(settings: Mapping[str, Any], store: Store) -> None:
-    """Refuse settings that another program wrote, or left out.
-
-    Args:
-        settings (Mapping[str, Any]): Of an index.
-        store (Store): The index, for the message.
-
-    Raises:
-        UnusableIndexError: With the name.
-    """
-    for key, kinds in _KINDS.items():
-        if type(settings.get(key)) not in kinds:
-            raise store.damaged(f'the setting {key!r} is {reprlib.repr(settings.get(key))}')
-    if settings['precision'] not in PRECISIONS or not all(
-            0 < settings[key] < float('inf') for key in ('window', 'stride')):
-        raise store.damaged("the settings 'precision', 'window' or 'stride' cannot be")
 
 
 def refuse_unregistered(description: Mapping[str, Any]) -> None:

@@ -6,9 +6,9 @@ from typing import Any, Union
 import numpy as np
 
 from .milvus import MilvusStore
-from .model import check_settings
 from .records import Content, UnusableIndexError
 from .scan import stat_of
+from .settings import check_settings
 from .store import IndexStore
 
 # By how much the length of a vector in half precision may miss 1.

@@ -7,35 +7,40 @@ Example:
     ...     for hit in search.search('a red ring moves left'):
     ...         print(hit.paths[0], hit.moments[0].start, hit.moments[0].score)
 """
+from __future__ import annotations
+
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
+from mmc2v.export.runtime import is_exported
+
 from . import approximate
 from .clips import IndexedClips, Wanted
-from .frames import ClipFrames, digest_of
-from .indexing import Indexer, Report
+from .exported import ExportedSearchModel, from_torch
 from .milvus import MilvusStore
 from .milvus_clips import MilvusClips
 from .milvus_connection import parse_address
-from .model import SearchModel, check_settings, describe, refuse_unregistered
 from .nearest import Vectors
 from .progress_file import SharedProgress
 from .ranking import Moment, rank_moments
-from .ranks import Ranks
 from .records import UnusableIndexError
 from .scan import check_roots, inside
+from .settings import check_settings, describe_exported
 from .store import IndexStore, exists
 from .stores import is_remote, open_store, option
 from .windows import Windows
-from .workers import VideoWorkers
-from .writing import writing
+
+if TYPE_CHECKING:
+    from .model import SearchModel
+    from .ranks import Ranks
+    from .report import Report
 
 # By which approximate search is tried.
 _SENTENCES = ('a person walks', 'a dog runs over grass', 'a man cooks', 'cars on a street',
@@ -94,7 +99,7 @@ class VideoSearch:
                            precision=precision, options=cfg_options)
         self._device = device
         self._mutex = threading.RLock()
-        self._model: Optional[SearchModel] = None
+        self._model: Union[SearchModel, ExportedSearchModel, None] = None
         self._store: Union[IndexStore, MilvusStore, None] = None
         self._loaded: Optional[tuple[Any, Any]] = None  # version, and what was read then
         self._approximate: Optional[approximate.ApproximateIndex] = None  # of the same version
@@ -107,7 +112,7 @@ class VideoSearch:
                 self._known = self._settings_of(store)
         Windows(*self._windows)  # refuses those that cannot be
 
-    def __enter__(self) -> 'VideoSearch':
+    def __enter__(self) -> VideoSearch:
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -145,17 +150,21 @@ class VideoSearch:
         window, stride = self._windows
         precision = self._given['precision'] or self._known.get('precision')
         config, checkpoint = self._given['config'], self._given['checkpoint']
-        if self._known and not (config or self._given['options']):
-            refuse_unregistered(self._known)
+        if config and is_exported(config):
+            settings = describe_exported(config, checkpoint, precision, self._given['options'])
+        elif self._known and not (config or self._given['options']):
+            if not self._known.get('exported'):  # nothing is built of what it says
+                from_torch('model').refuse_unregistered(self._known)
             settings = dict(self._known, precision=precision)
             if checkpoint:
                 settings.update(checkpoint=os.path.abspath(checkpoint), exported=None)
         else:
-            settings = describe(config, checkpoint, precision, self._given['options'])
+            settings = from_torch('model').describe(config, checkpoint, precision,
+                                                    self._given['options'])
         return dict(settings, window=window, stride=stride)
 
     @property
-    def model(self) -> SearchModel:
+    def model(self) -> Union[SearchModel, ExportedSearchModel]:
         """The model; loaded when it is first needed.
 
         Raises:
@@ -163,7 +172,10 @@ class VideoSearch:
         """
         if self._model is None:
             settings = self.settings
-            model = SearchModel(settings, self._device)
+            if settings.get('exported'):
+                model = ExportedSearchModel(settings, self._device)
+            else:
+                model = from_torch('model').SearchModel(settings, self._device)
             self._refuse_other(dict(settings, weights=model.weights))
             self._model = model
         return self._model
@@ -205,7 +217,8 @@ class VideoSearch:
             OSError: If the index cannot be written.
         """
         places = [_absolute(root) for root in roots]
-        ranks = ranks or Ranks()
+        frames, workers_of = from_torch('frames'), from_torch('workers')
+        ranks = ranks or from_torch('ranks').Ranks()
         if workers is None:
             workers = max(1, (os.cpu_count() or 1) // ranks.per_node)
         if workers < 1:
@@ -217,8 +230,9 @@ class VideoSearch:
             if settings.get('exported') and settings['precision'] != 'float32':
                 raise ValueError(f"'{self.index}' is of {settings['precision']}: an exported model "
                                  'is of float32, and can search it but not add to it')
-            source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
-            with VideoWorkers(workers, settings['pipeline'],
+            source = frames.ClipFrames(settings['pipeline'], settings['window'],
+                                       settings['stride'])
+            with workers_of.VideoWorkers(workers, settings['pipeline'],
                               settings['window'], settings['stride']) as processes:
                 model = self.model  # while the processes start
                 if ranks.is_first:
@@ -230,7 +244,8 @@ class VideoSearch:
                     if not ranks.is_first:
                         self._known = self._settings_of(self.store)
                         self._refuse_other(dict(settings, weights=model.weights))
-                    report = Indexer(shared, model.model, source.num_frames, processes,
+                    report = from_torch('indexing').Indexer(
+                        shared, model.model, source.num_frames, processes,
                                      progress, ranks).run(places)
         self._let_go()
         return report
@@ -246,6 +261,7 @@ class VideoSearch:
         """
         places = [_absolute(root) for root in roots]
         open_store(self.index).close()  # it is not made to be empty
+        from .writing import writing
         with writing(self.index) as store:
             paths = inside(places, store.files())
             store.remove(paths)
@@ -274,7 +290,7 @@ class VideoSearch:
             raise TypeError(f'a query is a sentence (str) or a video (Path), got {query!r}')
         if min(top, per_video) < 1:
             raise ValueError(f'top and per_video must be at least 1, got {top} and {per_video}')
-        itself = digest_of(str(query)) if isinstance(query, Path) else None
+        itself = from_torch('frames').digest_of(str(query)) if isinstance(query, Path) else None
         # a sentence asks for a moment; what a video is like may be another as a whole
         wanted = Wanted(whole=itself is not None, without=itself)
         with self.reading(lambda: self._encode(query)) as (vector, clips):
@@ -360,7 +376,8 @@ class VideoSearch:
             VideoDecodeError: If it cannot be decoded.
         """
         settings, model = self.settings, self.model
-        source = ClipFrames(settings['pipeline'], settings['window'], settings['stride'])
+        source = from_torch('frames').ClipFrames(settings['pipeline'], settings['window'],
+                                                 settings['stride'])
         return model.encode_frames(source.whole(path), source.num_frames)
 
     def load(self) -> Union[IndexedClips, MilvusClips]:

@@ -146,6 +146,34 @@ def test_an_exported_model_searches_and_indexes_as_the_model_does(exported, tmp_
         VideoSearch(tmp_path / 'half', str(exported / 'onnx'), model[1]).search('a red ring')
 
 
+def test_a_question_needs_neither_torch_nor_mmaction(exported, tmp_path):
+    with VideoSearch(tmp_path / 'my.index', str(exported / 'config.py'),
+                     str(exported / 'model.pth'), precision='float32', window=2.0, stride=1.0,
+                     device='cpu') as search:
+        search.add(write_videos(tmp_path / 'videos'), workers=1)
+        expected = [hit.paths for hit in search.search('a red ring')]
+    query = ['query', 'a red ring', '--index', str(tmp_path / 'my.index'), '--config',
+             str(exported / 'onnx')]
+    heavy = ('torch', 'mmengine', 'mmaction', 'mmcv', 'open_clip', 'av', 'decord', 'matplotlib')
+    script = str(ROOT / 'tools' / 'search.py')
+    code = (f'import runpy, sys\nsys.modules.update(dict.fromkeys({heavy}))\n'
+            f'sys.argv = [{script!r}, *{query!r}, "--json"]\n'
+            f'runpy.run_path({script!r}, run_name="__main__")')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          check=True, cwd=ROOT)
+    assert [hit['paths'] for hit in json.loads(done.stdout)['results']] == expected
+    done = subprocess.run([sys.executable, '-X', 'importtime', '-m', 'mmc2v.search', *query],
+                          capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = {line.rsplit('|', 1)[1].strip().split('.')[0] for line in done.stderr.splitlines()
+              if line.startswith('import time')}
+    assert {'mmc2v', 'onnxruntime'} <= loaded
+    assert not loaded & set(heavy)
+    # any other command has all of it, from the first line on
+    done = subprocess.run([sys.executable, '-c', 'import mmc2v, sys; print("mmengine" in '
+                           'sys.modules)'], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == 'True\n'
+
+
 def test_a_model_from_a_stranger_names_transforms_alone(exported, tmp_path):
     shutil.copytree(exported / 'onnx', tmp_path / 'theirs')
     described = json.loads((tmp_path / 'theirs' / 'model.json').read_text())
