@@ -146,15 +146,29 @@ class VideoSearch:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the index is or will be made by: the index's own where nothing else was given."""
+        """What the index is or will be made by: the index's own where nothing else was given.
+
+        Raises:
+            ValueError: If it names models or transforms that are not registered.
+        """
+        settings = self._described()
+        if settings.get('exported') or self._takes_the_index:  # whoever may have made them
+            from_torch('model').refuse_unregistered(settings)
+        return settings
+
+    @property
+    def _takes_the_index(self) -> bool:
+        """Whether the model is the one that the index describes."""
+        return bool(self._known) and not (self._given['config'] or self._given['options'])
+
+    def _described(self) -> dict[str, Any]:
+        """Return what :attr:`settings` does, of which nothing may be built yet."""
         window, stride = self._windows
         precision = self._given['precision'] or self._known.get('precision')
         config, checkpoint = self._given['config'], self._given['checkpoint']
         if config and is_exported(config):
             settings = describe_exported(config, checkpoint, precision, self._given['options'])
-        elif self._known and not (config or self._given['options']):
-            if not self._known.get('exported'):  # nothing is built of what it says
-                from_torch('model').refuse_unregistered(self._known)
+        elif self._takes_the_index:
             settings = dict(self._known, precision=precision)
             if checkpoint:
                 settings.update(checkpoint=os.path.abspath(checkpoint), exported=None)
@@ -171,11 +185,11 @@ class VideoSearch:
             UnusableIndexError: If it is not the one that made the index.
         """
         if self._model is None:
-            settings = self.settings
-            if settings.get('exported'):
+            settings = self._described()
+            if settings.get('exported'):  # of whose description nothing is built
                 model = ExportedSearchModel(settings, self._device)
             else:
-                model = from_torch('model').SearchModel(settings, self._device)
+                model = from_torch('model').SearchModel(self.settings, self._device)
             self._refuse_other(dict(settings, weights=model.weights))
             self._model = model
         return self._model

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mmc2v.export.describing import export_model
 from mmc2v.export.graphs import write_graphs
 from mmc2v.export.runtime import Towers
 from mmc2v.search import VideoSearch
+from mmc2v.search.store import IndexStore
 
 from ..models import golden
 from ..search.common import write_model, write_videos
@@ -182,6 +184,32 @@ def test_a_model_from_a_stranger_names_transforms_alone(exported, tmp_path):
         (tmp_path / 'theirs' / 'model.json').write_text(json.dumps(described))
         with pytest.raises(ValueError, match=r"asks for '.*os\.system.*none of the transforms"):
             init_model(tmp_path / 'theirs')
+
+
+def test_an_index_from_a_stranger_builds_nothing_of_an_exported_model(exported, tmp_path):
+    videos = write_videos(tmp_path / 'videos')
+    with VideoSearch(tmp_path / 'index', str(exported / 'onnx'), window=2.0, stride=1.0,
+                     device='cpu') as search:
+        search.add(videos, workers=1)
+    # their folder and their index say the same
+    shutil.copytree(exported / 'onnx', tmp_path / 'theirs')
+    described = json.loads((tmp_path / 'theirs' / 'model.json').read_text())
+    described['pipeline'][0]['type'] = 'os.system'
+    (tmp_path / 'theirs' / 'model.json').write_text(json.dumps(described))
+    with closing(IndexStore(tmp_path / 'index', create=True)) as store:
+        store.set(dict(pipeline=described['pipeline'], exported=str(tmp_path / 'theirs')))
+    with VideoSearch(tmp_path / 'index', device='cpu') as search:
+        assert len(search.search('a red ring')) == 3  # for which nothing is built
+        for act in (lambda: search.search(videos / '0.mp4'), lambda: search.add(videos),
+                    lambda: search.settings):
+            with pytest.raises(ValueError, match="asks for 'os.system'"):
+                act()
+    with VideoSearch(tmp_path / 'index', checkpoint=str(exported / 'model.pth'),
+                     device='cpu') as search, pytest.raises(ValueError, match='os.system'):
+        search.search('a red ring')
+    with VideoSearch(tmp_path / 'index', str(tmp_path / 'theirs'),
+                     device='cpu') as search, pytest.raises(ValueError, match='os.system'):
+        search.search(videos / '0.mp4')
 
 
 def test_the_description_says_how_to_feed_it(exported):
