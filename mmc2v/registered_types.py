@@ -109,13 +109,19 @@ def first_unknown(node: Any, known: Collection[str]) -> Optional[str]:
         node (Any): Dicts and lists, nested.
         known (Collection[str]): Names, see :func:`known_types`.
     """
+    for part in dicts_in(node):
+        if 'type' in part and not (isinstance(part['type'], str) and part['type'] in known):
+            return str(part['type'])
+    return None
+
+
+def dicts_in(node: Any) -> Iterator[Mapping]:
+    """Yield all dicts of a part of a config, nested ones included."""
     waiting = [node]
     while waiting:
         part = waiting.pop()
         if isinstance(part, Mapping):
-            if 'type' in part and not (isinstance(part['type'], str) and part['type'] in known):
-                return str(part['type'])
+            yield part
             waiting += part.values()
         elif isinstance(part, (list, tuple)):
             waiting += part
-    return None

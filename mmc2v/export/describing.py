@@ -15,7 +15,7 @@ from mmc2v.models.digest import digest_of_weights
 from mmc2v.version import __version__
 from mmc2v.whole_files import make_whole_folder
 
-from .graphs import FORMATS, example_inputs, least_frames, most_frames, write_graphs
+from .graphs import example_inputs, least_frames, most_frames, write_graphs
 from .runtime import DESCRIPTION, FORMAT, Towers, is_exported
 from .text import write_clip_tokenizer
 
@@ -121,6 +121,3 @@ def _tokenizer(model: nn.Module, pipeline: Sequence[Mapping[str, Any]],
                 context_length=model.text_backbone.context_length,
                 start_token=getattr(tokenizer, 'sot_token_id', None),
                 end_token=convention.end_token, pad_token=convention.pad_token)
-
-
-__all__ = ['FORMATS', 'export_model', 'largest_difference']

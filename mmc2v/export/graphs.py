@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -148,14 +148,14 @@ def _write(program: Any, path: Path, kind: str, inputs: Mapping[str, Tensor],
 
 
 @contextmanager
-def _quiet() -> Iterator[Optional[StringIO]]:
+def _quiet() -> Iterator[None]:
     """Leave out what the exporter says of itself."""
     logger = logging.getLogger('torch.onnx')
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()) as said:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter('ignore')
-            yield said
+            yield
     finally:
         logger.setLevel(level)

@@ -16,7 +16,7 @@ from torch import Tensor
 from mmc2v.models.data_preprocessor import RetrievalDataPreprocessor
 from mmc2v.registered_types import first_unknown, known_types
 
-from .runtime import Towers
+from .runtime import Towers, require_cpu
 
 
 class ExportedModel:
@@ -59,9 +59,7 @@ class ExportedModel:
         Raises:
             ValueError: If it is to run elsewhere than on the CPU.
         """
-        if torch.device(device).type != 'cpu':
-            raise ValueError(f"an exported model runs on the CPU, not on '{device}'; give the "
-                             'config and checkpoint that it was made of')
+        require_cpu(device)
         return self
 
     def encode_video(self, frames: Tensor, frame_mask: Optional[Tensor] = None) -> Tensor:

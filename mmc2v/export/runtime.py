@@ -51,6 +51,20 @@ def read_description(folder: Union[str, Path]) -> dict[str, Any]:
     return description
 
 
+def require_cpu(device: Any) -> None:
+    """Refuse another device than the CPU.
+
+    Args:
+        device (Any): A name, or one of torch.
+
+    Raises:
+        ValueError: If it is another.
+    """
+    if str(device).split(':')[0] != 'cpu':
+        raise ValueError(f"an exported model runs on the CPU, not on '{device}'; give the config "
+                         'and checkpoint that it was made of')
+
+
 class Towers:
     """The two towers of an exported model, each loaded when it is first asked.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from mmc2v.export.runtime import Towers
+from mmc2v.export.runtime import Towers, require_cpu
 
 if TYPE_CHECKING:
     from mmc2v.export.model import ExportedModel
@@ -56,9 +56,7 @@ class ExportedSearchModel:
 
     def __init__(self, description: Mapping[str, Any], device: Optional[str] = None) -> None:
         folder = description['exported']
-        if device not in (None, 'cpu'):
-            raise ValueError(f"an exported model runs on the CPU, not on '{device}'; give the "
-                             'config and checkpoint that it was made of')
+        require_cpu(device or 'cpu')
         self._towers = Towers(folder)
         if self._towers.backend == 'torch':  # which runs what is in such a file
             raise ValueError(f"search takes models that were exported as ONNX, and '{folder}' is "
@@ -73,9 +71,7 @@ class ExportedSearchModel:
     @cached_property
     def model(self) -> ExportedModel:
         """The model for videos, which are read by MMAction2's means."""
-        import_module('mmc2v.activation')
-        from mmc2v.export.model import ExportedModel
-        return ExportedModel(self.description['exported'])
+        return from_torch('model').init_model(self.description['exported'])
 
     def encode_text(self, sentence: str) -> np.ndarray:
         """Return the (D,) float32 unit vector of a sentence."""

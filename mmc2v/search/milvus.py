@@ -83,13 +83,18 @@ class MilvusStore(Store):
         Raises:
             UnusableIndexError: If it is there and has not our properties.
         """
-        if self._is_there and self._properties().get('format') is None:
+        if self._is_there:
+            self._own_format()
+
+    def _own_format(self) -> Any:
+        found = self._properties().get('format')
+        if found is None:
             raise UnusableIndexError(f"'{self.path}' is a collection of something else; choose "
                                      'another name')
+        return found
 
     def _check(self) -> None:
-        self.refuse_foreign()
-        found = self._properties()['format']
+        found = self._own_format()
         if found != _FORMAT:
             raise UnusableIndexError(f"'{self.path}' is an index of format {found}; this mmc2v "
                                      f'reads format {_FORMAT}. Make it anew with --rebuild')

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-SECONDS = 30  # that one call may take
+_SECONDS = 30  # that one call may take
 # Seconds for which a server that was there is waited for, and between two tries.
 _PATIENCE, _BETWEEN_TRIES = 120, 1.0
 # Codes of errors: those that do not pass (not found, wrong arguments, no right to do it), and of a
@@ -90,7 +90,7 @@ class Connection:
         Raises:
             OSError: If it does not come back, or says no.
         """
-        kwargs.setdefault('timeout', SECONDS)
+        kwargs.setdefault('timeout', _SECONDS)
         pymilvus = import_pymilvus()
         end = time.monotonic() + (_PATIENCE if self._is_known else 0)
         is_said = False
@@ -115,7 +115,7 @@ class Connection:
     def _load_again(self, name: str) -> None:
         """Load a collection that the server has let go of, as by a crash while it was made."""
         with suppress(import_pymilvus().MilvusException, ConnectionError, TimeoutError):
-            self._connected().load_collection(name, timeout=SECONDS)
+            self._connected().load_collection(name, timeout=_SECONDS)
 
     def _error(self, what: str, error: Exception) -> OSError:
         text = ' '.join(str(getattr(error, 'message', None) or error).split())[:300]

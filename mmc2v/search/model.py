@@ -20,10 +20,10 @@ from mmc2v.apis import encode_texts, init_model
 from mmc2v.config_reading import plain, read_config
 from mmc2v.first_line import first_line_of
 from mmc2v.models.digest import digest_of_weights
-from mmc2v.registered_types import first_unknown, known_types
+from mmc2v.registered_types import dicts_in, first_unknown, known_types
 
 from .encoder import ClipEncoder
-from .settings import DEFAULT_CONFIG, PRECISIONS
+from .settings import DEFAULT_CONFIG, require_precision
 
 
 class SearchModel:
@@ -116,8 +116,7 @@ def describe(config: Optional[str] = None, checkpoint: Optional[str] = None,
         FileNotFoundError: If there is no such config.
         ValueError: If it is none of a model that searches.
     """
-    if precision not in (None, *PRECISIONS):
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'")
+    require_precision(precision)
     path = config or DEFAULT_CONFIG
     whole = read_config(path, options, needs=['model', 'test_dataloader'])
     name = Path(path.split('::')[-1]).stem
@@ -161,18 +160,12 @@ def refuse_unregistered(description: Mapping[str, Any]) -> None:
     if unknown is not None:
         raise ValueError(f"the index asks for '{unknown}', which is none of the models and "
                          'transforms that are registered; give the config that it was made with')
-    waiting: list[Any] = parts
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Mapping):
-            # MMEngine would also connect to what it takes for an address
-            if 'Pretrained' in str(node.get('type')) and not os.path.isfile(
-                    str(node.get('checkpoint'))):
-                raise ValueError(f"the index asks for weights from '{node.get('checkpoint')}', "
-                                 'which is no file; give the config that it was made with')
-            waiting += node.values()
-        elif isinstance(node, list):
-            waiting += node
+    for part in dicts_in(parts):
+        # MMEngine would also connect to what it takes for an address
+        if 'Pretrained' in str(part.get('type')) and not os.path.isfile(
+                str(part.get('checkpoint'))):
+            raise ValueError(f"the index asks for weights from '{part.get('checkpoint')}', "
+                             'which is no file; give the config that it was made with')
 
 
 def describe_default() -> str:

@@ -20,8 +20,18 @@ _KINDS = dict(name=(str,), model=(dict,), pipeline=(list,), checkpoint=(str, Non
               width=(int,), exported=(str, NoneType))
 
 
+def require_precision(precision: Optional[str]) -> None:
+    """Refuse what is no precision.
+
+    Raises:
+        ValueError: With those that there are.
+    """
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got '{precision}'")
+
+
 def describe_exported(folder: str, checkpoint: Optional[str], precision: Optional[str],
-                       options: Sequence[str]) -> dict[str, Any]:
+                      options: Sequence[str]) -> dict[str, Any]:
     """Describe an exported model: as the one that it was made of, and where it is.
 
     Args:
@@ -31,8 +41,10 @@ def describe_exported(folder: str, checkpoint: Optional[str], precision: Optiona
         options (Sequence[str]): Have to be none.
 
     Raises:
-        ValueError: If a checkpoint or options are given, or the description is damaged.
+        ValueError: If a checkpoint or options are given, the description is damaged, or there is
+            no such precision.
     """
+    require_precision(precision)
     if checkpoint or options:
         raise ValueError(f"'{folder}' is an exported model, which has its weights and its config: "
                          'give neither --checkpoint nor --cfg-options')

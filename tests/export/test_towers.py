@@ -142,6 +142,8 @@ def test_an_exported_model_searches_and_indexes_as_the_model_does(exported, tmp_
         assert len(search.search('a red ring')) == 3
         with pytest.raises(ValueError, match='is of bfloat16.*not add to it'):
             search.add(videos, workers=1)
+    with pytest.raises(ValueError, match="one of float32, bfloat16, got 'half'"):
+        VideoSearch(tmp_path / 'new', str(exported / 'onnx'), precision='half').add(videos)
     with pytest.raises(ValueError, match='exported as ONNX'):
         VideoSearch(tmp_path / 'half', str(exported / 'pt2'), device='cpu').search('a red ring')
     with pytest.raises(ValueError, match='neither --checkpoint nor'):
