@@ -98,8 +98,10 @@ class Indexer:
         """
         while True:
             changes = find_changes(roots, self._store.files())
-            if not self._tried and self._ranks.is_first and not self._mends:
-                self._report.counts['same'] = changes.same
+            if not self._tried and not self._mends:
+                if self._ranks.is_first:
+                    self._report.counts['same'] = changes.same
+                self._ranks.wait()  # what others write from here on is not as it was
             new = {path: stat for path, stat in changes.new.items()
                    if (self._mends or self._ranks.takes(path)) and self._is_due(path, stat)}
             if not new:
