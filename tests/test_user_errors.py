@@ -55,7 +55,7 @@ def test_kinds_of_errors(error, message):
 @pytest.mark.parametrize('error', [ValueError('a.json: the caption\nis empty'),
                                    VideoDecodeError('a.mp4', 'broken')])
 def test_the_traceback_of_a_loaders_worker_is_taken_off(error):
-    batches = iter(DataLoader(Broken(error), num_workers=1))
+    batches = iter(DataLoader(Broken(error), num_workers=1, timeout=120))
     try:
         assert user_message(caught(lambda: next(batches))) == str(error)
     finally:
@@ -73,7 +73,7 @@ class Killed(Dataset):
 
 
 def test_a_killed_worker_of_a_loader_is_one_line():
-    message = user_message(caught(lambda: list(DataLoader(Killed(), num_workers=1))))
+    message = user_message(caught(lambda: list(DataLoader(Killed(), num_workers=1, timeout=120))))
     assert message.startswith('DataLoader worker (pid')
     assert re.search(r'(killed by signal: Killed|exited unexpectedly)\. .* lower num_', message)
 
@@ -81,7 +81,7 @@ def test_a_killed_worker_of_a_loader_is_one_line():
 @pytest.mark.parametrize('error', [EOFError(), ConnectionResetError(104, 'reset by peer')])
 def test_a_worker_that_ends_while_it_hands_over_is_one_line(error):
     """Tensors come by a connection of their own, which breaks before torch knows."""
-    batches = iter(DataLoader([0, 1], num_workers=1))
+    batches = iter(DataLoader([0, 1], num_workers=1, timeout=120))
 
     def hang_up(timeout):
         raise error

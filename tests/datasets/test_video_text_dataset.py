@@ -185,7 +185,7 @@ def test_undecodable_video_raises_in_evaluation(half_bad):
     dataset = DATASETS.build(dataset_config(half_bad, test_mode=True))
     with pytest.raises(VideoDecodeError, match='1.mp4 cannot be decoded'):
         dataset[1]
-    loader = DataLoader(dataset, batch_size=2, num_workers=1, collate_fn=list)
+    loader = DataLoader(dataset, batch_size=2, num_workers=1, collate_fn=list, timeout=120)
     with pytest.raises(VideoDecodeError, match='1.mp4'):
         list(loader)
 

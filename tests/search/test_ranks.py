@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from mmc2v.search.verify import problems_of
 
 from ..tiny import ROOT
 from .common import rows, write_model, write_videos
+from .web.common import wait_for
 
 
 @pytest.mark.parametrize(('address', 'place'), [
@@ -103,13 +103,16 @@ def test_a_process_that_dies_leaves_its_files_for_the_next_run(tmp_path):
                '--workers', '1', '2']
     environment = dict(os.environ, OMP_NUM_THREADS='1', PORT='29670',
                        PYTHON=sys.executable)
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True) as running:
-        while running.poll() is None and _count_of(index) < 2:
-            time.sleep(0.1)
-        os.kill(_process_of(str(index), 1), signal.SIGKILL)
-        output = running.communicate(timeout=120)[0]
-        assert running.returncode != 0, output[-2000:]
+    with (tmp_path / 'output').open('w+') as output, subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True) as running:
+        try:
+            wait_for(lambda: running.poll() is not None or _count_of(index) >= 2, seconds=120)
+            os.kill(_process_of(str(index), 1), signal.SIGKILL)
+            assert running.wait(timeout=120) != 0, (tmp_path / 'output').read_text()[-2000:]
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
     with closing(open_store(str(index))) as store:
         assert 2 <= len(store.files()) < 30
         assert problems_of(store) == []

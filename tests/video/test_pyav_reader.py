@@ -221,7 +221,8 @@ class Threads(torch.utils.data.Dataset):
 
 
 def test_a_worker_is_one_thread(tmp_path):
-    loader = torch.utils.data.DataLoader(Threads(write(tmp_path / 'a.mp4')), num_workers=2)
+    loader = torch.utils.data.DataLoader(Threads(write(tmp_path / 'a.mp4')), num_workers=2,
+                                         timeout=120)
     assert [[int(count) for count in item] for item in loader] == [[1, 1], [1, 1]]
 
 
