@@ -4,11 +4,14 @@ B videos, T frames, N sentences, L tokens, D width of vectors.
 """
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -65,6 +68,18 @@ def require_cpu(device: Any) -> None:
                          'and checkpoint that it was made of')
 
 
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry.
+
+    It would tell Google Analytics of each import, and of each conversion, unless the user has
+    declined (https://docs.openvino.ai, "OpenVINO Telemetry"); and it forks the process to do so,
+    from a thread, while other threads hold what the fork then waits for.
+    """
+    if 'openvino' not in sys.modules:
+        sys.modules.setdefault('openvino_telemetry', None)  # cannot be imported: it does without
+    return importlib.import_module('openvino')
+
+
 class Towers:
     """The two towers of an exported model, each loaded when it is first asked.
 
@@ -73,6 +88,7 @@ class Towers:
         backend (str, optional): One of ``BACKENDS``, for towers in ONNX. Defaults to the first
             that is installed.
         threads (int, optional): That a tower may use. Defaults to all cores.
+        precision (str): 'float32', or 'bfloat16' by OpenVINO. Defaults to 'float32'.
 
     Attributes:
         description (dict): What ``model.json`` says.
@@ -81,13 +97,13 @@ class Towers:
     Raises:
         FileNotFoundError: If there is no such model.
         ImportError: If nothing is installed that runs it.
-        ValueError: If it is damaged, or the backend is unknown.
+        ValueError: If it is damaged, or there is no such backend or precision.
     """
 
     def __init__(self, folder: Union[str, Path], backend: Optional[str] = None,
-                 threads: Optional[int] = None) -> None:
+                 threads: Optional[int] = None, precision: str = 'float32') -> None:
         self.folder, self.description = Path(folder), read_description(folder)
-        self._threads = threads
+        self._threads, self._precision = threads, precision
         try:
             self._files = {name: self._file(self.description[name]['file'])
                            for name in ('video', 'text')}
@@ -96,6 +112,9 @@ class Towers:
             raise ValueError(f"'{self.folder / DESCRIPTION}' is damaged: {error!r} is not there; "
                              'export the model again') from None
         self.backend = self._backend_of(backend)
+        if precision != 'float32' and (precision, self.backend) != ('bfloat16', 'openvino'):
+            raise ValueError(f"the precision must be float32, or bfloat16 by openvino, got "
+                             f"'{precision}' by {self.backend}")
 
     def _backend_of(self, wanted: Optional[str]) -> str:
         if self._files['text'].suffix == '.pt2':
@@ -128,7 +147,7 @@ class Towers:
         load = {'onnxruntime': _by_onnxruntime, 'openvino': _by_openvino,
                 'torch': _by_torch}[self.backend]
         try:
-            return load(self._files[name], inputs, self._threads)
+            return load(self._files[name], inputs, self._threads, self._precision)
         except Exception as error:  # each backend has its own
             raise ValueError(f"'{self._files[name]}' cannot be loaded by {self.backend}: {error}; "
                              'export the model again') from error
@@ -199,7 +218,8 @@ class Towers:
         return self.encode_tokens(self._reader.read(sentences))
 
 
-def _by_onnxruntime(path: Path, inputs: Sequence[str], threads: Optional[int]) -> Run:
+def _by_onnxruntime(path: Path, inputs: Sequence[str], threads: Optional[int],
+                    precision: str) -> Run:
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
@@ -209,17 +229,20 @@ def _by_onnxruntime(path: Path, inputs: Sequence[str], threads: Optional[int]) -
     return lambda arrays: session.run(None, {name: arrays[name] for name in inputs})[0]
 
 
-def _by_openvino(path: Path, inputs: Sequence[str], threads: Optional[int]) -> Run:
-    import openvino
+def _by_openvino(path: Path, inputs: Sequence[str], threads: Optional[int],
+                 precision: str) -> Run:
+    openvino = import_openvino()
     # it would choose bfloat16 by itself where the processor has it
-    options = {'INFERENCE_PRECISION_HINT': 'f32', 'PERFORMANCE_HINT': 'LATENCY'}
+    options = {'INFERENCE_PRECISION_HINT': {'float32': 'f32', 'bfloat16': 'bf16'}[precision],
+               'PERFORMANCE_HINT': 'LATENCY'}
     if threads:
         options['INFERENCE_NUM_THREADS'] = threads
     model = openvino.compile_model(str(path), 'CPU', options)
     return lambda arrays: model({name: arrays[name] for name in inputs})[0].copy()
 
 
-def _by_torch(path: Path, inputs: Sequence[str], threads: Optional[int]) -> Run:
+def _by_torch(path: Path, inputs: Sequence[str], threads: Optional[int],
+              precision: str) -> Run:
     import torch
     module = torch.export.load(path).module()
 

@@ -118,6 +118,16 @@ def test_an_exported_model_stands_for_the_model(exported, tmp_path):
     assert np.abs(by_openvino - encode_texts(model, sentences).numpy()).max() < 1e-5
 
 
+def test_openvino_tells_nobody_that_it_is_used(exported, tmp_path):
+    """Where it would, it notes in the user's folder who is telling."""
+    code = ('from mmc2v.export.runtime import Towers\n'
+            f"Towers({str(exported / 'onnx')!r}, 'openvino').encode_texts(['a red ring'])")
+    environment = {name: value for name, value in os.environ.items() if name != 'CI'}
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=300,
+                   env={**environment, 'HOME': str(tmp_path)})
+    assert not (tmp_path / 'intel').exists()
+
+
 def test_an_exported_model_searches_and_indexes_as_the_model_does(exported, tmp_path):
     videos = write_videos(tmp_path / 'videos')
     options = dict(window=2.0, stride=1.0, device='cpu')
@@ -234,6 +244,8 @@ def test_what_cannot_be_is_refused_and_named(exported, tmp_path):
         init_model(exported / 'onnx', device='cuda')
     with pytest.raises(ValueError, match="one of onnxruntime, openvino, got 'tflite'"):
         Towers(exported / 'onnx', 'tflite')
+    with pytest.raises(ValueError, match="got 'bfloat16' by onnxruntime"):
+        Towers(exported / 'onnx', 'onnxruntime', precision='bfloat16')
     with pytest.raises(FileNotFoundError, match='no exported model'):
         Towers(tmp_path)
     towers = Towers(exported / 'onnx')
