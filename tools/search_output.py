@@ -33,6 +33,8 @@ class IndexProgress:
     def __call__(self, path: str, size: int, report: Report, total: int) -> None:
         """Count a file that is finished."""
         if self._bar is None or self._bar.n >= self._bar.total:  # files that came meanwhile
+            if self._bar is None and report.encoded_by:
+                print(report.encoded_by, flush=True)
             self.__exit__()
             self._bar = tqdm(total=max(1, total), desc='indexing', unit='B', unit_scale=True,
                              disable=None, mininterval=0.5)

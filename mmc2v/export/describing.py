@@ -47,7 +47,7 @@ def export_model(model: nn.Module, folder: Union[str, Path], kind: str = 'onnx',
         raise ValueError(f"'{folder}' is no exported model and stays as it is; choose another "
                          '--out, or delete it')
     pipeline = plain(model.cfg.test_dataloader.dataset.pipeline)
-    size, num_frames = _image_size(model, pipeline), _step(pipeline, 'Sample')['num_frames']
+    size, num_frames = image_size(model, pipeline), _step(pipeline, 'Sample')['num_frames']
     with make_whole_folder(folder) as new:
         files = write_graphs(model, new, kind, size, num_frames)
         description = dict(
@@ -95,8 +95,16 @@ def _step(pipeline: Sequence[Mapping[str, Any]], part: str) -> Mapping[str, Any]
                      'models of features in place of frames cannot be exported')
 
 
-def _image_size(model: nn.Module, pipeline: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    """Return H, W of frames."""
+def image_size(model: nn.Module, pipeline: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Return H, W of frames.
+
+    Args:
+        model (nn.Module): A :class:`~mmc2v.models.clip2video.CLIP2Video`.
+        pipeline (Sequence[Mapping]): That it is tested with.
+
+    Raises:
+        ValueError: If neither says.
+    """
     size = getattr(model.backbone, 'image_size', None) or _step(pipeline, 'Resize')['size']
     return (size, size) if isinstance(size, int) else tuple(size)
 

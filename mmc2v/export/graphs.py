@@ -122,11 +122,8 @@ def write_graphs(model: nn.Module, folder: Path, kind: str, size: tuple[int, int
         files[name] = f'{name}{FORMATS[kind]}'
         shapes = dict.fromkeys(inputs, dims)
         try:
-            with _quiet(), torch.no_grad():
-                # what torch cannot prove of sizes becomes a check in the graph, and no refusal
-                program = torch.export.export(
-                    graph, (), dict(inputs), dynamic_shapes=shapes, strict=False,
-                    prefer_deferred_runtime_asserts_over_guards=True)
+            program = exported_program(graph, inputs, shapes)
+            with _quiet():
                 _write(program, folder / files[name], kind, inputs, shapes, output)
         except ImportError as error:
             raise ImportError(f'to write ONNX needs {error.name}: pip install '
@@ -136,6 +133,25 @@ def write_graphs(model: nn.Module, folder: Path, kind: str, size: tuple[int, int
             raise ValueError(f'the {name} tower with {type(part).__name__} cannot be exported: '
                              f'{first_line_of(error)}') from error
     return files
+
+
+def exported_program(graph: nn.Module, inputs: Mapping[str, Tensor],
+                     shapes: Mapping[str, Any]) -> torch.export.ExportedProgram:
+    """Make a program of a module.
+
+    Args:
+        graph (nn.Module): In evaluation mode.
+        inputs (Mapping[str, Tensor]): Examples of what its ``forward`` takes.
+        shapes (Mapping[str, Any]): Of each, which sizes are free, as ``torch.export`` takes it.
+
+    Raises:
+        Exception: Of torch, of many classes, if it cannot.
+    """
+    with _quiet(), torch.no_grad():
+        # what torch cannot prove of sizes becomes a check in the graph, and no refusal
+        return torch.export.export(graph, (), dict(inputs), dynamic_shapes=dict(shapes),
+                                   strict=False,
+                                   prefer_deferred_runtime_asserts_over_guards=True)
 
 
 def _write(program: Any, path: Path, kind: str, inputs: Mapping[str, Tensor],

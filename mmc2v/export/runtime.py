@@ -80,6 +80,19 @@ def import_openvino() -> ModuleType:
     return importlib.import_module('openvino')
 
 
+def openvino_options(precision: str, threads: Optional[int]) -> dict[str, Any]:
+    """Return how OpenVINO compiles: it would choose bfloat16 by itself where the processor has it.
+
+    Args:
+        precision (str): 'float32' or 'bfloat16'.
+        threads (int, optional): That it may use. Defaults to all cores.
+    """
+    options: dict[str, Any] = {
+        'INFERENCE_PRECISION_HINT': {'float32': 'f32', 'bfloat16': 'bf16'}[precision],
+        'PERFORMANCE_HINT': 'LATENCY'}
+    return {**options, 'INFERENCE_NUM_THREADS': threads} if threads else options
+
+
 class Towers:
     """The two towers of an exported model, each loaded when it is first asked.
 
@@ -232,12 +245,7 @@ def _by_onnxruntime(path: Path, inputs: Sequence[str], threads: Optional[int],
 def _by_openvino(path: Path, inputs: Sequence[str], threads: Optional[int],
                  precision: str) -> Run:
     openvino = import_openvino()
-    # it would choose bfloat16 by itself where the processor has it
-    options = {'INFERENCE_PRECISION_HINT': {'float32': 'f32', 'bfloat16': 'bf16'}[precision],
-               'PERFORMANCE_HINT': 'LATENCY'}
-    if threads:
-        options['INFERENCE_NUM_THREADS'] = threads
-    model = openvino.compile_model(str(path), 'CPU', options)
+    model = openvino.compile_model(str(path), 'CPU', openvino_options(precision, threads))
     return lambda arrays: model({name: arrays[name] for name in inputs})[0].copy()
 
 

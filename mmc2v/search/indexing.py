@@ -50,13 +50,17 @@ class Indexer:
         watch (Callable, optional): Called with (finished file or None, its bytes, the report so
             far, and how many bytes there are to read).
         ranks (Ranks, optional): Those that index together; each reads its part of the files.
+        hasten (Callable, optional): Called with the bytes that are to be read, before the first of
+            them are; may change the model's tower, and says what it found.
     """
 
     def __init__(self, store: Any, model: nn.Module, num_frames: int, workers: VideoWorkers,
-                 watch: Optional[Callable] = None, ranks: Optional[Ranks] = None) -> None:
+                 watch: Optional[Callable] = None, ranks: Optional[Ranks] = None,
+                 hasten: Callable[[int], str] = lambda size: '') -> None:
         self._store, self._model, self._num_frames = store, model, num_frames
         self._workers, self._ranks = workers, ranks or Ranks()
         self._watch = watch or (lambda *args: None)
+        self._hasten = hasten
         self._reading: dict[str, _File] = {}
         self._by_digest: dict[bytes, str] = {}
         self._report = Report()
@@ -125,6 +129,8 @@ class Indexer:
         recent = {path for path, stat in new.items() if now - stat.mtime / 1e9 < _RECENT}
         todo = deque(sorted(new, key=lambda path: path in recent))
         looked, total = time.monotonic(), sum(stat.size for stat in new.values())
+        if not self._report.encoded_by:
+            self._report.encoded_by = self._hasten(total)
         while todo or self._workers.busy:
             while todo and self._workers.idle:
                 path = todo.popleft()

@@ -15,14 +15,17 @@ import torch
 from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import nn
 
 from mmc2v.apis import encode_texts, init_model
 from mmc2v.config_reading import plain, read_config
+from mmc2v.export.describing import image_size
 from mmc2v.first_line import first_line_of
 from mmc2v.models.digest import digest_of_weights
 from mmc2v.registered_types import dicts_in, first_unknown, known_types
 
 from .encoder import ClipEncoder
+from .fastest import hasten
 from .settings import DEFAULT_CONFIG, require_precision
 
 
@@ -52,6 +55,16 @@ class SearchModel:
             raise ValueError(f"the device '{device}' cannot be used: {first_line_of(error)}"
                              ) from error
         self.pipeline: list[dict] = self.description['pipeline']
+        model = self._built()
+        self.weights = digest_of_weights(model)
+        if self.description['precision'] == 'bfloat16':
+            from mmc2v.apis import use_bf16_weights
+            use_bf16_weights(model)
+        self.model = model.to(device).eval()
+        self.width = self.encode_text('a').shape[0]
+
+    def _built(self) -> nn.Module:
+        """Return the model in float32 on the CPU."""
         config = Config(dict(model=self.description['model'], default_scope='mmaction',
                              test_dataloader=dict(dataset=dict(pipeline=self.pipeline))))
         checkpoint = self.description['checkpoint']
@@ -59,13 +72,19 @@ class SearchModel:
             raise FileNotFoundError(f"the checkpoint '{checkpoint}' is not there; give the same "
                                     'one by --checkpoint')
         with redirect_stdout(StringIO()):  # MMEngine prints what it loads
-            model = init_model(config, checkpoint)
-        self.weights = digest_of_weights(model)
-        if self.description['precision'] == 'bfloat16':
-            from mmc2v.apis import use_bf16_weights
-            use_bf16_weights(model)
-        self.model = model.to(device).eval()
-        self.width = self.encode_text('a').shape[0]
+            return init_model(config, checkpoint)
+
+    def hasten(self, bytes_to_read: int) -> str:
+        """Let the fastest program of this machine encode frames from here on.
+
+        Args:
+            bytes_to_read (int): Of videos.
+
+        Returns:
+            str: What was found, for people; empty where nothing was tried.
+        """
+        return hasten(self.model, self._built, image_size(self.model, self.pipeline),
+                      self.description['precision'], bytes_to_read)
 
     def encode_text(self, sentence: str) -> np.ndarray:
         """Return the (D,) float32 unit vector of a sentence."""

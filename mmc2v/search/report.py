@@ -18,6 +18,8 @@ class Report:
         closed (list[str]): Folders that cannot be read.
         seconds_of_video (float): That were indexed.
         seconds (float): That it took.
+        encoded_by (str): What encoded frames and why, for people; empty where nothing was to
+            choose.
     """
 
     counts: Counter = field(default_factory=Counter)
@@ -27,6 +29,7 @@ class Report:
     closed: list[str] = field(default_factory=list)
     seconds_of_video: float = 0.0
     seconds: float = 0.0
+    encoded_by: str = ''
 
     @classmethod
     def merged(cls, reports: Sequence['Report']) -> 'Report':
@@ -39,4 +42,5 @@ class Report:
             merged.growing += report.growing
             merged.closed = sorted({*merged.closed, *report.closed})
             merged.seconds_of_video += report.seconds_of_video
+            merged.encoded_by = merged.encoded_by or report.encoded_by
         return merged

@@ -259,8 +259,8 @@ class VideoSearch:
                         self._known = self._settings_of(self.store)
                         self._refuse_other(dict(settings, weights=model.weights))
                     report = from_torch('indexing').Indexer(
-                        shared, model.model, source.num_frames, processes,
-                                     progress, ranks).run(places)
+                        shared, model.model, source.num_frames, processes, progress, ranks,
+                        model.hasten).run(places)
         self._let_go()
         return report
 

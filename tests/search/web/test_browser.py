@@ -528,6 +528,7 @@ def test_the_focus_goes_on_where_what_had_it_has_gone(server, visit):
           arg=before)
     page.locator('#player').wait_for(state='hidden')
     page.select_option('#length', '3600-')
+    page.locator('#notice-action').wait_for()  # press does not wait until it is seen
     page.locator('#notice-action').press('Enter')
     until(page, "document.activeElement.id === 'q'")
 
