@@ -65,7 +65,8 @@ def test_nor_does_what_of_the_towers_is_trained(folder):
 
 
 @pytest.mark.parametrize(('key', 'value'), [
-    ('model.neck.type', 'MeanPooling'), ('model.backbone.arch', 'Y'), ('model.head.alignment', None),
+    ('model.neck.type', 'MeanPooling'), ('model.backbone.arch', 'Y'),
+    ('model.head.alignment', None),
     ('test_dataloader.dataset.ann_file', 'other/test.json'),
     ('test_dataloader.dataset.pipeline.0.size', 8), ('test_dataloader.dataset.type', 'F'),
     ('test_dataloader.dataset.pipeline', []),
