@@ -1,5 +1,5 @@
-# CLIP2Video on MSR-VTT 1k-A with the 9k training list, by CLIP4Clip's recipe to the letter:
-# docs/reproduce.md says what differs from clip2video_msrvtt.py, and how to train others so.
+# CLIP2Video on MSR-VTT 1k-A with the 9k training list, by CLIP4Clip's own recipe, as far as float32
+# weights allow: docs/reproduce.md says what differs from clip2video_msrvtt.py, and from theirs.
 _base_ = [
     '_base_/default_runtime.py', '_base_/clip2video_vit-b32.py', '_base_/msrvtt.py',
     '_base_/schedule_clip4clip.py',

@@ -21,8 +21,6 @@ class CLIP4ClipCosineLR(WarmupLR):
     """
 
     def _factor(self, step: int, steps: int) -> float:
-        # in iterations: 3 / 30 is less than 0.1 in floating point or not, which would be chance
-        rising = self.warmup if isinstance(self.warmup, int) else self.warmup * steps
-        if step < rising:
-            return step / rising
-        return (1 + math.cos(math.pi * step / steps)) / 2
+        progress = step / steps
+        warmup = self.warmup / steps if isinstance(self.warmup, int) else self.warmup
+        return progress / warmup if progress < warmup else (1 + math.cos(math.pi * progress)) / 2

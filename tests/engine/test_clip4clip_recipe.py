@@ -62,7 +62,7 @@ def recipe(model, steps, **optimizer):
     return wrapper, PARAM_SCHEDULERS.build(dict(scheduler, optimizer=wrapper, end=steps))
 
 
-@pytest.mark.parametrize('steps', [60, 97])
+@pytest.mark.parametrize('steps', [30, 97])  # 0.1 * 30 > 3, and 3 / 30 is 0.1
 def test_rate_and_decay_of_every_parameter_at_ten_moments(steps):
     model = tiny_model()
     wrapper, scheduler = recipe(model, steps)
