@@ -1,4 +1,4 @@
-# CLIP2Video on LSMDC. The recipe is reconstructed.
+# CLIP2Video on LSMDC. The recipe is reconstructed: docs/reproduce.md.
 _base_ = [
     '_base_/default_runtime.py', '_base_/clip2video_vit-b32.py', '_base_/lsmdc.py',
     '_base_/schedule_5e.py',

@@ -1,4 +1,5 @@
-# CLIP2Video on MSR-VTT 1k-A with the 9k training list. The recipe is reconstructed.
+# CLIP2Video on MSR-VTT 1k-A with the 9k training list.
+# The recipe is reconstructed: docs/reproduce.md.
 _base_ = [
     '_base_/default_runtime.py', '_base_/clip2video_vit-b32.py', '_base_/msrvtt.py',
     '_base_/schedule_5e.py',

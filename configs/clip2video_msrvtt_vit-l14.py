@@ -1,4 +1,5 @@
-# CLIP2Video with ViT-L/14 on MSR-VTT 1k-A, 9k training list. The recipe is reconstructed.
+# CLIP2Video with ViT-L/14 on MSR-VTT 1k-A, 9k training list.
+# The recipe is reconstructed: docs/reproduce.md.
 _base_ = 'clip2video_msrvtt.py'
 
 arch = 'ViT-L-14-quickgelu'

@@ -237,6 +237,9 @@ def test_published_figures_are_those_of_the_table_and_of_the_converters_protocol
         if published is None:
             assert not ''.join(row).strip()
             continue
+        assert published.changed == ()
+        assert published.model == ', '.join([
+            'CLIP2Video', 'ViT-B/32', f'K = {config.model.head.alignment.num_centers}'])
         for direction, cell in zip(('t2v', 'v2t'), row):
             assert [float(value) for value in cell.split('/')] == [
                 published.figures[f'{direction}/{key}'] for key in keys]
@@ -247,8 +250,9 @@ def test_published_figures_are_those_of_the_table_and_of_the_converters_protocol
         assert tool['PROTOCOLS'][protocol]['test'] == (published.videos, published.captions)
         found[path.stem] = data_set
     assert found == dict(
-        clip2video_msrvtt='MSR-VTT', clip2video_msrvtt_full='MSR-VTT', clip2video_msvd='MSVD',
-        clip2video_vatex='VATEX', clip2video_vatex_paper='VATEX')
+        clip2video_msrvtt='MSR-VTT', clip2video_msrvtt_clip4clip='MSR-VTT',
+        clip2video_msrvtt_full='MSR-VTT', clip2video_msvd='MSVD', clip2video_vatex='VATEX',
+        clip2video_vatex_paper='VATEX')
 
 
 def layer_rates(name):

@@ -1,6 +1,7 @@
 """The examples of the docs run as they stand."""
 import importlib
 import re
+import runpy
 import sys
 
 import pytest
@@ -8,8 +9,10 @@ import torch
 from mmaction.registry import MODELS as MMACTION_MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
+from mmc2v.config_reading import read_config
 from mmc2v.registry import MODELS
 from mmc2v.video.opening import FORMATS
 
@@ -112,3 +115,73 @@ def test_every_link_of_the_pages_leads_somewhere():
     for page in (ROOT / 'README.md', ROOT / 'configs' / 'README.md', *(ROOT / 'docs').glob('*.md')):
         for target in re.findall(r'\]\(([^)#]+)[^)]*\)', page.read_text()):
             assert '://' in target or (page.parent / target).exists(), (page, target)
+
+
+REPRODUCE = ROOT / 'docs' / 'reproduce.md'
+
+
+def protocols(data_set):
+    return runpy.run_path(str(ROOT / f'tools/dataset_converters/{data_set}.py'))['PROTOCOLS']
+
+
+def test_costs_are_the_arithmetic_that_the_page_names():
+    """Of the units that it quotes, and of the captions that converters expect."""
+    text = REPRODUCE.read_text()
+    gflop, of_paragraphs, read, cached = (
+        float(number.replace(',', '')) for number in re.search(
+            r'measured.*?([\d.]+) GFLOP a sample.*?64 words ([\d.,]+\d),.*?([\d.]+) ms of a core.*?'
+            r'([\d.]+) ms from a frame cache', text, re.S).groups())
+    performance = (ROOT / 'docs' / 'performance.md').read_text()
+    assert f'{gflop} forward and backward a sample' in performance
+    assert f'{of_paragraphs:,} forward and backward' in performance
+    rows = [row.split(' | ') for row in re.findall(
+        r'^\| (\w+ [\w-]+ \| [\d,]+ \| .+) \|$', text, re.M)]
+    assert len(rows) == 9
+    for name, *cells in rows:
+        data_set, protocol = name.split()
+        captions = protocols(data_set)[protocol]['train'].captions
+        samples = 5 * captions
+        unit = of_paragraphs if protocol == 'paragraph' else gflop
+        expected = [f'{captions:,}', f'{samples:,}', f'{samples * unit / 1e6:.1f}',
+                    f'{samples * unit / 1e6 / 3.6 / 100:.1f}']
+        expected += ['not measured'] * 2 if protocol == 'paragraph' else [
+            f'{samples * milliseconds / 3.6e6:.1f}' for milliseconds in (read, cached)]
+        assert cells == expected, name
+
+
+def test_every_protocol_and_config_of_the_page_exists_and_none_is_left_out():
+    text = REPRODUCE.read_text()
+    commands = re.findall(r'dataset_converters/(\w+)\.py .*--protocol (\S+) --out data/(\S+)', text)
+    assert {(name, protocol) for name, protocol, _ in commands} == {
+        (name, protocol) for name in ('msrvtt', 'msvd', 'vatex', 'didemo', 'activitynet', 'lsmdc')
+        for protocol in protocols(name)} - {('activitynet', 'paragraph-ids')}
+    assert all(out == f'{name}/{protocol}' for name, protocol, out in commands)
+    for path in re.findall(r'(?:tools|configs|tests)/[\w/.-]+\.(?:py|sh)', text):
+        assert (ROOT / path).is_file(), path
+
+
+def test_the_options_that_give_one_difference_alone_are_taken():
+    found = re.findall(r'--cfg-options ((?:[\w.]+=[\w.-]+ ?)+)`', REPRODUCE.read_text())
+    assert len(found) == 7
+    optimizers = []
+    for options in found:
+        if 'optimizer.eps' in options:  # the row says: with BertAdam
+            options += ' optim_wrapper.optimizer.type=mmc2v.BertAdam'
+        config = read_config(ROOT / 'configs' / 'clip2video_msrvtt.py', options.split())
+        with torch.device('meta'):
+            model = MODELS.build(config.model)
+        optimizers.append(build_optim_wrapper(model, config.optim_wrapper).optimizer)
+    kinds = [type(optimizer).__name__ for optimizer in optimizers]
+    assert sorted(kinds) == ['AdamW'] * 5 + ['BertAdam'] * 2
+    assert {optimizer.defaults['eps'] for optimizer in optimizers} == {1e-6, 4e-6}
+
+
+def test_the_pages_config_trains_by_clip4clips_recipe(tmp_path):
+    block, = re.findall(r'```python\n(.*?)```', REPRODUCE.read_text(), re.S)
+    (tmp_path / 'mine.py').write_text(block)
+    (tmp_path / '_base_').symlink_to(ROOT / 'configs' / '_base_')
+    mine = Config.fromfile(tmp_path / 'mine.py')
+    listed = Config.fromfile(ROOT / 'configs' / 'clip2video_msrvtt_clip4clip.py')
+    for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
+        assert mine[key] == listed[key]
+    assert mine.train_dataloader.dataset.ann_file == 'standard/train.json'

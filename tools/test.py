@@ -7,7 +7,8 @@ The checkpoint may also stand in the config's load_from. Without any the model i
 starts from its CLIP weights (zero-shot), which is refused where a parameter would be random.
 
 Where a paper has figures for the config (metafile.yml beside it), the table shows them below the
-measured ones, if the model is the config's and the whole test set of that protocol was measured.
+measured ones, if the model is the config's and the whole test set of that protocol was measured;
+else a line says why not. Rows of dual softmax, QB-Norm and other protocols have none.
 """
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ from command_line import positive_int, run, runner_parser
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
+
+    from mmc2v.evaluation import PublishedFigures
 
 
 def parse_args() -> argparse.Namespace:
@@ -117,13 +120,26 @@ def draw(runner: Runner, dump: str, show_dir: str) -> None:
     runner.logger.info(f'queries and their best videos are drawn in {path}')
 
 
+def show_table(runner: Runner, metrics: dict[str, float],
+               published: Optional[PublishedFigures]) -> None:
+    """Print the table; the paper's figures beside the measured ones, or why they are not."""
+    from mmc2v.evaluation import format_table
+
+    protocol = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('protocol')
+    objections = published.objections(metrics, protocol) if published is not None else []
+    print(format_table(metrics, None if objections else published), flush=True)
+    if objections:
+        print(f"the paper's figures ({published.title}) are not shown, as they do not compare: "
+              + '; '.join(objections), flush=True)
+
+
 def test(args: argparse.Namespace, temporary: str) -> dict[str, float]:
     """Test as the command line says; ``temporary`` is as in :func:`add_outputs`."""
     from launch.run_summary import log_summary
     from launch.runner import build_runner, end_processes, load_config, start_processes
     from mmengine.dist import is_main_process
 
-    from mmc2v.evaluation import find_published, format_table
+    from mmc2v.evaluation import find_published
     from mmc2v.whole_files import to_json, write_whole
 
     config = load_config(args, ['model', 'test_dataloader', 'test_cfg', 'test_evaluator'])
@@ -141,10 +157,7 @@ def test(args: argparse.Namespace, temporary: str) -> dict[str, float]:
     metrics = runner.test()
     if is_main_process():
         if any(key.endswith('/R1') for key in metrics):  # and no recognizer's accuracy
-            protocol = getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('protocol')
-            if published is not None and not published.comparable_to(metrics, protocol):
-                published = None
-            print(format_table(metrics, published), flush=True)
+            show_table(runner, metrics, published)
         if args.out is not None:
             write_whole(args.out, to_json(metrics))
         if dump is not None:

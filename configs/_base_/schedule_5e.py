@@ -1,7 +1,7 @@
 # The training recipe, reconstructed: the authors published inference code only. It follows
 # CLIP4Clip, on which their code is built: total batch 128, 5 epochs, 10 % linear warm-up, cosine,
 # new modules 1e-4. CLIP's own rate is 1e-6 here instead of 1e-7, which was tuned to weights kept
-# in float16.
+# in float16. What else differs: docs/reproduce.md. Theirs: schedule_clip4clip.py.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -97,6 +97,10 @@ class RetrievalOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if unknown:
             raise ValueError(f'paramwise_cfg knows lr_mult alone, got {sorted(unknown)}')
 
+    def decays(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether a parameter has weight decay."""
+        return parameter.ndim > 1
+
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         """Fill ``params`` with one group for each learning rate and weight decay."""
         lr_mult: dict[str, float] = dict(self.paramwise_cfg['lr_mult'])
@@ -110,9 +114,26 @@ class RetrievalOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 continue
             fitting = [prefix for prefix in lr_mult if name.startswith(prefix)]
             factor = lr_mult[max(fitting, key=len)] if fitting else 1.0
-            decay = 0.0 if parameter.ndim <= 1 else self.base_wd or 0.0
+            decay = self.base_wd or 0.0 if self.decays(name, parameter) else 0.0
             groups.setdefault((self.base_lr * factor, decay), []).append(parameter)
         for (lr, decay), members in groups.items():
             params.append(dict(params=members, lr=lr, weight_decay=decay))
             print_log(f'{len(members)} parameters: lr={lr:g}, weight_decay={decay:g}',
                       logger='current')
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class CLIP4ClipOptimWrapperConstructor(RetrievalOptimWrapperConstructor):
+    """Groups parameters as CLIP4Clip does: its weight decay goes by names.
+
+    A name that has ``bias``, ``LayerNorm.bias`` or ``LayerNorm.weight`` in it means no decay. Those
+    are BERT's names. CLIP calls its norms ``ln_1``, ``ln_2``, ``ln_final`` and ``ln_post``, so
+    their weights decay, and so does ``logit_scale``: of our models biases alone do not. Source:
+    ``prep_optimizer`` of main_task_retrieval.py, https://github.com/ArrowLuo/CLIP4Clip.
+    """
+
+    without_decay = ('bias', 'LayerNorm.bias', 'LayerNorm.weight')
+
+    def decays(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether a parameter has weight decay."""
+        return not any(part in name for part in self.without_decay)

@@ -46,7 +46,7 @@ def format_table(metrics: dict[str, float],
     if 'videos' in metrics:
         lines.append(_counts(metrics))
     if published is not None:
-        lines.append(f"the paper's: {published.source}, not measured here")
+        lines.append(f"the paper's: {published.title}; the authors' figures, not measured here")
     return '\n'.join(line.rstrip() for line in lines)
 
 

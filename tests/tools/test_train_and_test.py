@@ -127,20 +127,27 @@ def tested(trained, data):
     return folder, json.loads((folder / 'one.json').read_text())
 
 
-def test_a_papers_figures_are_shown_for_the_whole_test_set_alone(trained, data, tmp_path,
-                                                                  monkeypatch, capsys):
-    """In this process; the metafile lies beside the config."""
-    folder, _ = trained
-    shutil.copy(folder / 'tiny.py', tmp_path)
+def with_published(folder, data, to):
+    """Copy the config, and list a paper's figures for it in a metafile beside it."""
+    to.mkdir(exist_ok=True)
+    shutil.copy(folder / 'tiny.py', to)
     counts = json.loads((data / 'all.json').read_text())
     figures = '{R@1: 12.3, R@5: 45.6, R@10: 78.9, MdR: 4, MnR: 5.6}'
-    (tmp_path / 'metafile.yml').write_text(f"""
+    (to / 'metafile.yml').write_text(f"""
 Models:
   - Name: tiny
     Config: configs/tiny.py
     Published: {{Source: arXiv 0000.00000, Protocol: Data half, Videos: {len(counts)}, Captions: {
         sum(map(len, counts.values()))}, T2V: {figures}, V2T: {figures}}}
 """)
+    return to / 'tiny.py'
+
+
+def test_a_papers_figures_are_shown_for_the_whole_test_set_alone(trained, data, tmp_path,
+                                                                  monkeypatch, capsys):
+    """In this process; the metafile lies beside the config."""
+    folder, _ = trained
+    with_published(folder, data, tmp_path)
     arguments = ['test.py', str(tmp_path / 'tiny.py'), str(folder / 'work' / 'epoch_1.pth'),
                  '--work-dir', str(tmp_path / 'work'), '--out', str(tmp_path / 'metrics.json'),
                  '--cfg-options', 'default_hooks.logger=None']
@@ -150,20 +157,28 @@ Models:
         golden.load_tool('test.py').main()
         shown.append(capsys.readouterr().out)
     assert "T2V, the paper's      12.3      45.6" in shown[0]
-    assert "the paper's: arXiv 0000.00000, not measured here" in shown[0]
+    assert "the paper's: arXiv 0000.00000, Data half; the authors' figures, not" in shown[0]
     assert '12.3' not in (tmp_path / 'metrics.json').read_text()
-    assert "the paper's" not in shown[1]
+    assert '12.3' not in shown[1]
+    assert "the paper's figures (arXiv 0000.00000, Data half) are not shown, as they do not " \
+        'compare: 8 videos and ' in shown[1]
 
 
 def test_two_processes_test_as_one_also_where_the_sampler_pads(tested, data):
     folder, one = tested
+    config = with_published(folder, data, folder / 'listed')
     ranks = run_script_on_ranks(
-        'tools/test.py', folder / 'tiny.py', folder / 'work' / 'epoch_1.pth', '--out',
+        'tools/test.py', config, folder / 'work' / 'epoch_1.pth', '--out',
         folder / 'two.json', '--work-dir', folder / 'two', '--dump', folder / 'two.npz',
         *EVERYTHING, data / 'all.json', '--query-bank-size', '7', '--show-dir',
         folder / 'shown-by-two', cwds=[ROOT] * 2)
     assert [rank.returncode for rank in ranks] == [0, 0], ranks
     assert (folder / 'shown-by-two' / 'retrieval.png').stat().st_size > 1000
+    tables = [[line for line in rank.stdout.splitlines() if line.startswith(('T2V', 'V2T'))]
+              for rank in ranks]
+    assert sum("the paper's" in line for line in tables[0]) == 2  # and none of dual softmax
+    assert any(line.startswith('T2V with dual softmax') for line in tables[0])
+    assert tables[1] == []
     two = json.loads((folder / 'two.json').read_text())
     assert one == two  # nine videos on two processes: one is padded
     assert {'v2t_all_captions/R1', 't2v_dsl/R1', 'v2t_dsl/MnR', 't2v_qbnorm/R1'} <= set(one)
