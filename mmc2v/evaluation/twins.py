@@ -48,7 +48,7 @@ def twin_figures(scores: np.ndarray, likeness: Optional[np.ndarray] = None) -> d
             another. Defaults to none, and then there is no 'ap'.
 
     Returns:
-        dict[str, Figure]: 'text', 'video' and 'group', see :func:`pair_successes`; 't2v' and
+        dict[str, Figure]: 'text', 'video', 'group' and 'tied', see :func:`pair_shares`; 't2v' and
         'v2t', see :func:`told_apart`; 'ap', see :func:`likeness_precision`.
 
     Raises:
@@ -56,19 +56,19 @@ def twin_figures(scores: np.ndarray, likeness: Optional[np.ndarray] = None) -> d
     """
     refuse_not_finite('caption', scores.reshape(-1, scores[0, 0, 0].size),
                       range(scores[:, :, :, 0, 0, 0].size))
-    figures = {name: mean_over_pairs(successes)
-               for name, successes in pair_successes(scores).items()}
+    figures = {name: mean_over_pairs(shares) for name, shares in pair_shares(scores).items()}
     figures.update({name: told_apart(scores, name) for name in ('t2v', 'v2t')})
     if likeness is not None:
         figures['ap'] = likeness_precision(likeness)
     return figures
 
 
-def pair_successes(scores: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the three scores of Vinoground (arXiv 2410.02763) for each pair.
+def pair_shares(scores: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the three scores of Vinoground (arXiv 2410.02763) for each pair, and how much ties.
 
     'text': for both videos the right caption scores higher than the other. 'video': for both
-    captions the right video does. 'group': both.
+    captions the right video does. 'group': both. 'tied': share of captions that score both videos
+    equally.
 
     Args:
         scores (np.ndarray): (n, 2, P, n, 2, R), see :func:`twin_figures`.
@@ -81,19 +81,20 @@ def pair_successes(scores: np.ndarray) -> dict[str, np.ndarray]:
         scores[own, :, :, own], (1, 3), (0, 1))  # (2 captions, 2 videos, n, P, R)
     text = (right_0 > of_1_for_0) & (right_1 > of_0_for_1)
     video = (right_0 > of_0_for_1) & (right_1 > of_1_for_0)
-    return {name: success.mean(axis=(1, 2))
-            for name, success in dict(text=text, video=video, group=text & video).items()}
+    tied = ((right_0 == of_0_for_1) + (right_1 == of_1_for_0).astype(float)) / 2
+    return {name: share.mean(axis=(1, 2))
+            for name, share in dict(text=text, video=video, group=text & video, tied=tied).items()}
 
 
-def mean_over_pairs(successes: np.ndarray) -> Figure:
+def mean_over_pairs(shares: np.ndarray) -> Figure:
     """Return the mean of (n,) shares in percent, and its standard error.
 
     That is the root of sum((x - mean)^2) / (n (n - 1)). Where every x is 0 or 1 it is the binomial
     error, root of p (1 - p) / (n - 1); what was measured several times on a pair counts once.
     """
-    count = len(successes)
-    error = successes.std(ddof=1) / count ** 0.5 if count > 1 else np.nan
-    return Figure(100 * float(successes.mean()), 100 * float(error))
+    count = len(shares)
+    error = shares.std(ddof=1) / count ** 0.5 if count > 1 else np.nan
+    return Figure(100 * float(shares.mean()), 100 * float(error))
 
 
 def told_apart(scores: np.ndarray, direction: str) -> Figure:

@@ -73,6 +73,12 @@ class TwinPairs:
             ('num_pairs', 1, 120), ('phrasings', 1, 4), ('num_frames', 2, math.inf),
             ('size', 16, math.inf), ('seed', 0, math.inf)))
 
+    @property
+    def num_videos(self) -> int:
+        """Number of videos of all kinds."""
+        of_control = min(self.num_pairs, len(COLORS) * len(SHAPES) * len(BACKGROUNDS) // 2)
+        return 2 * self.num_drawings * ((len(KINDS) - 1) * self.num_pairs + of_control)
+
     def pairs(self) -> Iterator[TwinPair]:
         """Draw the pairs, kind by kind."""
         for number, kind in enumerate(KINDS):
@@ -136,7 +142,7 @@ def write_twin_pairs(folder: Path, spec: TwinPairs, overwrite: bool = False) -> 
 
     ``captions`` and ``videos`` are lists; each element of ``pairs`` has its ``kind``, and under
     ``captions`` and ``videos`` two lists of places in those: what is right for one, and for its
-    twin. Files are numbered at random, so that no order of them tells twins apart.
+    twin. Places of videos are drawn at random, so that no order of them tells twins apart.
 
     Args:
         folder (Path): Where to; made whole elsewhere and moved there when finished.
@@ -154,22 +160,21 @@ def write_twin_pairs(folder: Path, spec: TwinPairs, overwrite: bool = False) -> 
     if is_written(marker, record, 'pairs of twins', overwrite):
         return False
     with make_whole_folder(folder) as made:
-        captions, pairs, number = [], [], itertools.count()
-        most = len(KINDS) * spec.num_pairs * 2 * spec.num_drawings
-        names = [f'{place:05d}.mp4' for place in
-                 np.random.default_rng((spec.seed, 10)).permutation(most)]
-        for pair in tqdm(spec.pairs(), desc='pairs of videos', mininterval=1):
-            places = []
+        names = [f'{place:05d}.mp4' for place in range(spec.num_videos)]
+        free = np.random.default_rng((spec.seed, 10)).permutation(spec.num_videos).tolist()
+        captions, pairs = [], []
+        for pair in tqdm(spec.pairs(), desc='pairs of videos', mininterval=1,
+                         total=spec.num_videos // 2 // spec.num_drawings):
+            entry = dict(kind=pair.kind, videos=[], captions=[])
             for drawings, sentences in zip(pair.drawings, pair.captions):
-                places.append([next(number) for _ in drawings])
-                for place, frames in zip(places[-1], drawings):
+                entry['videos'].append([free.pop() for _ in drawings])
+                for place, frames in zip(entry['videos'][-1], drawings):
                     write_video(made / names[place], frames)
+                entry['captions'].append(list(range(len(captions), len(captions) + spec.phrasings)))
                 captions += sentences
-            heard = range(len(captions) - 2 * spec.phrasings, len(captions))
-            pairs.append(dict(kind=pair.kind, videos=places, captions=[
-                list(heard[:spec.phrasings]), list(heard[spec.phrasings:])]))
+            pairs.append(entry)
         (made / 'pairs.json').write_bytes(to_json(dict(
-            made_with=record, videos=names[:next(number)], captions=captions, pairs=pairs)))
+            made_with=record, videos=names, captions=captions, pairs=pairs)))
         (made / marker.name).write_text(json.dumps(record))
     return True
 
