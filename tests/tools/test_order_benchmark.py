@@ -1,6 +1,7 @@
 """Models that see frames as a set tie, those that see order do not, whoever computed the scores."""
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -222,6 +223,15 @@ def test_mteb_that_is_not_installed_is_named(data, monkeypatch):
     assert len(said.splitlines()) == 1
 
 
+def test_what_a_model_of_mteb_lacks_is_one_line(data, monkeypatch):
+    def load(name, device):
+        raise RuntimeError('no weights\nand so on')
+    monkeypatch.setitem(sys.modules, 'mteb', SimpleNamespace(get_model=load))
+    monkeypatch.setitem(sys.modules, 'datasets', SimpleNamespace(Dataset=None, Video=None))
+    code, said, _ = run(TOOL, '--mteb', 'some/model', '--data', data)
+    assert (code, said) == (1, "error: mteb cannot load 'some/model': RuntimeError: no weights\n")
+
+
 def test_data_are_made_once_and_taken_as_they_are(tmp_path):
     numbers = ('--num-pairs', 1, '--num-frames', 2, '--size', 16)
     code, _, shown = run(TOOL, '--data', tmp_path / 'data', *numbers)
@@ -247,7 +257,7 @@ def test_the_page_has_models_side_by_side_with_bounds_last(data, tmp_path):
     assert text.startswith('Before.\n<!-- results -->\n')
     assert text.endswith('<!-- end of results -->\nAfter.\n')
     assert 'outdated' not in text
-    table = text.split('### Mean over the kinds that need order\n')[1].split('\n\n')[1].splitlines()
+    table = text.split('### Mean over the kinds that need order\n\n')[1].split('\n\n')[0].splitlines()
     assert table[2].startswith('| right | 100.0 ± 0.0 | 100.0 ± 0.0 |')
     assert table[3].startswith('| wrong | 0.0 ± 0.0 | 0.0 ± 0.0 |')
     assert [line.split(' | ')[0] for line in table[4:]] == [

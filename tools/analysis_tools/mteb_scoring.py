@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from twin_scoring import TwinScores
 
+from mmc2v.first_line import first_line_of
 from mmc2v.synthetic.twin_pairs import CONTROL
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def score_by_name(name: str, device: Optional[str], twins: TwinSet,
         batch_size (int): Videos and captions at a time.
 
     Raises:
-        ValueError: If mteb is not installed, or has no such model.
+        ValueError: If mteb is not installed, cannot load the model, or lacks what that needs.
     """
     try:
         import mteb
@@ -78,13 +79,17 @@ def score_by_name(name: str, device: Optional[str], twins: TwinSet,
                          ) from error
     try:
         encoder = mteb.get_model(name, device=device)
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"mteb has no model '{name}': {error}") from error
+    except Exception as error:  # loaders of many libraries raise of many types
+        raise ValueError(f"mteb cannot load '{name}': {type(error).__name__}: "
+                         f'{first_line_of(error)}') from error
     videos = Dataset.from_dict(dict(video=twins.paths)).cast_column('video', Video())
     texts = Dataset.from_dict(dict(text=twins.captions))
-    return score_encoder(
-        encoder, WatchedLoader(videos, batch_size=batch_size, collate_fn=_lists),
-        DataLoader(texts, batch_size=batch_size, collate_fn=_lists), twins, _task(mteb))
+    try:
+        return score_encoder(
+            encoder, WatchedLoader(videos, batch_size=batch_size, collate_fn=_lists),
+            DataLoader(texts, batch_size=batch_size, collate_fn=_lists), twins, _task(mteb))
+    except ImportError as error:  # mteb looks for what reads videos when it reads the first
+        raise ValueError(f"'{name}' lacks a package: {first_line_of(error)}") from error
 
 
 def _task(mteb: Any) -> Any:

@@ -95,10 +95,10 @@ def main() -> None:
         return
     result = dict(name=args.name or name, **measure(scored, twins, args.tolerance))
     lines = result_lines(result)
-    print('\n'.join(lines))
     if args.out:
-        write_whole(args.out, '\n'.join(lines).encode() if args.out.suffix == '.md'
+        write_whole(args.out, '\n'.join([*lines, '']).encode() if args.out.suffix == '.md'
                     else to_json(result))
+    print('\n'.join(lines))
 
 
 if __name__ == '__main__':

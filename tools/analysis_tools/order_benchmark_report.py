@@ -146,12 +146,12 @@ def main() -> None:
             raise ValueError(f"'{path}' was measured on videos made with {result['made_with']}, "
                              f"'{args.results[0]}' on {results[0]['made_with']}")
     lines = comparison(results)
-    print('\n'.join(lines))
     if args.write:
         made = ', '.join(f'{key} = {value}' for key, value in results[0]['made_with'].items()
                          if key != 'format')
         write_results(args.write, ['', f'Videos made with {made}. Percent, ± one standard error '
                                    'over pairs.', '', *lines])
+    print('\n'.join(lines))
 
 
 if __name__ == '__main__':
