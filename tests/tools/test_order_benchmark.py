@@ -81,7 +81,7 @@ def test_a_neck_with_order_ties_nowhere(data, tmp_path):
     for kind in ORDERED:
         assert result['kinds'][kind]['figures']['tied'] == [0, 0]
         assert result['kinds'][kind]['difference'] > 1e-4
-    assert 'is shown something that differs between twins' in shown
+    assert 'the model sees a difference between twins' in shown
 
 
 def test_sampling_that_takes_other_frames_of_the_twin_is_replaced(data, tmp_path):
@@ -122,6 +122,9 @@ def test_scores_of_any_program_are_measured(data, tmp_path):
         assert {name: value for name, (value, _) in entry['figures'].items()} == dict(
             text=100, video=100, group=100, tied=0, t2v=100, v2t=100, ap=100)
     assert 'was not seen' in shown
+    assert run(TOOL, '--data', data, '--embeddings', tmp_path / 'right.npz', '--out',
+               tmp_path / 'result.md') == (0, '', shown)
+    assert (tmp_path / 'result.md').read_text() == shown
     np.savez(tmp_path / 'right.npz', scores=-scores)
     result, shown = measured(data, tmp_path, '--embeddings', tmp_path / 'right.npz', '--name', 'no')
     assert '## no\n' in shown
@@ -137,7 +140,8 @@ def test_scores_of_any_program_are_measured(data, tmp_path):
 @pytest.mark.parametrize(('arrays', 'message'), [
     (dict(scores=np.zeros((3, 4))), 'of shape (3, 4), expected numbers of shape'),
     (dict(video=np.zeros((4, 2))), "KeyError: 'scores'"), (dict(vidio=np.zeros(2)), "['vidio']"),
-    (dict(scores=np.array([['a']])), '<U1 of shape')])
+    (dict(scores=np.array([['a']])), '<U1 of shape'),
+    (dict(scores=np.full((40 * 2, 20 * 4), np.nan)), 'scores are NaN')])
 def test_a_file_that_does_not_fit_is_named(data, tmp_path, arrays, message):
     np.savez(tmp_path / 'wrong.npz', **arrays)
     code, said, _ = run(TOOL, '--embeddings', tmp_path / 'wrong.npz', '--data', data)
@@ -257,7 +261,7 @@ def test_the_page_has_models_side_by_side_with_bounds_last(data, tmp_path):
     assert text.startswith('Before.\n<!-- results -->\n')
     assert text.endswith('<!-- end of results -->\nAfter.\n')
     assert 'outdated' not in text
-    table = text.split('### Mean over the kinds that need order\n\n')[1].split('\n\n')[0].splitlines()
+    table = text.split('that need order\n\n')[1].split('\n\n')[0].splitlines()
     assert table[2].startswith('| right | 100.0 ± 0.0 | 100.0 ± 0.0 |')
     assert table[3].startswith('| wrong | 0.0 ± 0.0 | 0.0 ± 0.0 |')
     assert [line.split(' | ')[0] for line in table[4:]] == [

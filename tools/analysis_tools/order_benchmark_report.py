@@ -84,8 +84,8 @@ def remarks(result: dict[str, Any]) -> list[str]:
         lines.append(
             f'Scores of twins differ by at most {largest:.1e} of the largest score: '
             + (f"all tie (tolerance {result['tolerance']:g}), the model sees frames as a set."
-               if tied else f"more than the tolerance of {result['tolerance']:g}, so the model is "
-               'shown something that differs between twins.'))
+               if tied else f"more than the tolerance of {result['tolerance']:g}, the model sees a "
+               'difference between twins.'))
     lines.append(f"Sampling: {result['sampling']}. " + {
         True: 'Both of two twins are shown the same frames.',
         False: 'It takes OTHER frames of the twin: figures may come from that, and not from order.',

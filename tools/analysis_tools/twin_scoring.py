@@ -117,6 +117,8 @@ def score_embeddings(path: Path, twins: TwinSet) -> TwinScores:
             if array is not None and (array.shape != shape or array.dtype.kind != 'f'):
                 raise ValueError(f"{name} are {array.dtype} of shape {array.shape}, expected "
                                  f'numbers of shape {shape}')
+            if array is not None and not np.isfinite(array).all():
+                raise ValueError(f'{name} are NaN or infinite')
     except Exception as error:  # a damaged archive raises of many types
         raise ValueError(f"'{path}' holds neither 'video' and 'text', one row for each video and "
                          f"caption of pairs.json, nor 'scores', as numpy.savez writes them: "
@@ -146,7 +148,7 @@ def measure(scored: TwinScores, twins: TwinSet, tolerance: float) -> dict[str, A
     """
     from mmc2v.evaluation.twins import level_twins, twin_figures
 
-    largest = float(abs(scored.text_video).max())
+    largest = max(float(abs(scored.text_video).max()), np.finfo(np.float32).tiny)
     kinds = {}
     for kind in dict.fromkeys(twins.kinds):
         chosen = np.flatnonzero(np.array(twins.kinds) == kind)
