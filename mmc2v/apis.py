@@ -120,8 +120,16 @@ def start_from_pretrained(model: nn.Module) -> None:
                          '(model.pretrained, no alignment block)')
 
 
-def _steps(model: nn.Module, pipeline: Optional[Sequence[dict]], for_text: bool) -> Compose:
-    """Return the part of the test pipeline for one modality."""
+def reading_steps(model: nn.Module, for_text: bool,
+                  pipeline: Optional[Sequence[dict]] = None) -> Compose:
+    """Return the part of the test pipeline that reads one modality.
+
+    Args:
+        model (nn.Module): From :func:`init_model`, or any with ``pipeline``.
+        for_text (bool): Of texts, which take ``dict(captions=[...])``, or of videos, which take
+            ``dict(filename=..., video_id=...)``.
+        pipeline (Sequence[dict], optional): Defaults to that of ``model.cfg``.
+    """
     pipeline = pipeline or model.cfg.test_dataloader.dataset.pipeline
     names = [step['type'].split('.')[-1] for step in pipeline]
     return Compose([step for step, name in zip(pipeline, names)
@@ -153,7 +161,7 @@ def encode_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16, 
         VideoDecodeError: If a file cannot be decoded.
     """
     _refuse_no_list('paths', paths)
-    steps = _steps(model, pipeline, for_text=False)
+    steps = reading_steps(model, for_text=False, pipeline=pipeline)
     parts: list[Tensor] = []
     for start in range(0, len(paths), batch_size):
         items = [steps(dict(filename=str(path), video_id=str(path)))
@@ -182,7 +190,7 @@ def encode_texts(model: nn.Module, sentences: Sequence[str], batch_size: int = 2
         ValueError: If it is one sentence instead of a list, or none.
     """
     _refuse_no_list('sentences', sentences)
-    steps = _steps(model, pipeline, for_text=True)
+    steps = reading_steps(model, for_text=True, pipeline=pipeline)
     item = steps(dict(captions=list(sentences)))
     inputs = model.data_preprocessor(pseudo_collate([item]))['inputs']
     return embed_by_length(lambda tokens: model.encode_text(tokens).cpu(), inputs['tokens'],

@@ -1,7 +1,7 @@
 """Embeddings of a test set, and the file that holds them."""
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -77,7 +77,7 @@ class RetrievalEmbeddings:
             raise FileNotFoundError(f"'{path}' is not a file; write it with "
                                     'tools/test.py CONFIG CHECKPOINT --dump FILE.npz')
         try:
-            arrays = _read_arrays(path)
+            arrays = read_arrays(path, _LAYOUT)
             _check_arrays(arrays)
             info = parse_json(str(arrays.pop('info')), f'{path}, info')
             _check_info(info, arrays)
@@ -133,13 +133,21 @@ class RetrievalEmbeddings:
                        captions=self.captions[captions], owner=new_index[self.owner[captions]])
 
 
-def _read_arrays(path: Union[str, Path]) -> dict[str, np.ndarray]:
-    """Read a file's arrays; uncompressed, none can be larger than the file."""
+def read_arrays(path: Union[str, Path], known: Collection[str]) -> dict[str, np.ndarray]:
+    """Read a file's arrays; uncompressed, none can be larger than the file.
+
+    Args:
+        path (str | Path): ``.npz`` of plain arrays.
+        known (Collection[str]): Names that it may hold.
+
+    Raises:
+        ValueError: If it holds others, or is compressed. A damaged archive raises of many types.
+    """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
     names = [part.filename.removesuffix('.npy') for part in parts]
-    if set(names) - _LAYOUT.keys() or len(names) > len(set(names)):
-        raise ValueError(f'it holds {sorted(names)[:20]}, expected one each of {list(_LAYOUT)}')
+    if set(names) - set(known) or len(names) > len(set(names)):
+        raise ValueError(f'it holds {sorted(names)[:20]}, expected one each of {list(known)}')
     if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
         raise ValueError('it is compressed; write it by numpy.savez, not numpy.savez_compressed')
     with np.load(path, allow_pickle=False) as file:

@@ -16,7 +16,7 @@ from mmc2v.whole_files import make_whole_folder, to_json
 
 from .drawing import BACKGROUNDS, draw_background
 from .moving_events import MovingEvents, MovingShapes, SyntheticVideo
-from .writing import write_video
+from .writing import is_written, write_video
 
 
 class LongVideo(NamedTuple):
@@ -109,13 +109,8 @@ def write_long_videos(folder: Path, spec: LongVideos, overwrite: bool = False) -
     """
     record = dict(asdict(spec), format=spec.version)
     marker = folder / 'long_videos.json'
-    found = json.loads(marker.read_text()) if marker.is_file() else None
-    if found == record:
+    if is_written(marker, record, 'long videos', overwrite):
         return False
-    if folder.exists() and (found is None or not overwrite):
-        raise ValueError(f"'{folder}' exists and holds " + (
-            'no long videos; choose another folder or remove it' if found is None else
-            f'others, made with {found}; choose another folder, or replace them by --overwrite'))
     with make_whole_folder(folder) as made:
         moments = {}
         for index, video in enumerate(tqdm(spec.videos(), desc='long videos', mininterval=1,

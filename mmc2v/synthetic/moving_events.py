@@ -5,9 +5,9 @@ captions of both are in the set; see :mod:`mmc2v.synthetic.events`.
 """
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,26 @@ class SyntheticVideo(NamedTuple):
     frames: np.ndarray
     captions: list[str]
     group: str
+
+
+def refuse_out_of_range(spec: Any, even: Collection[str],
+                        ranges: Iterable[tuple[str, int, float]]) -> None:
+    """Refuse numbers of which nothing can be generated.
+
+    Args:
+        spec (Any): What has them, such as :class:`MovingEvents`.
+        even (Collection[str]): Names of those that must be even.
+        ranges (Iterable[tuple]): Name, least and greatest value of each.
+
+    Raises:
+        ValueError: With the first that is out of its range.
+    """
+    for name, least, most in ranges:
+        value = getattr(spec, name)
+        if not least <= value <= most or (name in even and value % 2):
+            bounds = f'{least} to {most}' if most < math.inf else f'at least {least}'
+            raise ValueError(f'{name} must be {"even and " * (name in even)}{bounds}, '
+                             f'got {value}')
 
 
 @dataclass(frozen=True)
@@ -62,14 +82,9 @@ class MovingEvents:
     def __post_init__(self) -> None:
         most_pairs = min(len(drawn_events(kind)) for kind in self.kinds)
         even = ('size', 'num_frames') if 'order' in self.kinds else ('size',)
-        for name, least, most in (
-                ('num_train', 1, math.inf), ('num_test_pairs', 1, most_pairs), ('phrasings', 1, 4),
-                ('num_frames', 1, math.inf), ('size', 16, math.inf), ('seed', 0, math.inf)):
-            value = getattr(self, name)
-            if not least <= value <= most or (name in even and value % 2):
-                bounds = f'{least} to {most}' if most < math.inf else f'at least {least}'
-                raise ValueError(f'{name} must be {"even and " * (name in even)}{bounds}, '
-                                 f'got {value}')
+        refuse_out_of_range(self, even, (
+            ('num_train', 1, math.inf), ('num_test_pairs', 1, most_pairs), ('phrasings', 1, 4),
+            ('num_frames', 1, math.inf), ('size', 16, math.inf), ('seed', 0, math.inf)))
 
     @property
     def sizes(self) -> dict[str, int]:

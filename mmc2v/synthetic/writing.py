@@ -34,6 +34,31 @@ def write_video(path: Path, frames: np.ndarray, fps: int = 5) -> None:
         container.mux(stream.encode())
 
 
+def is_written(marker: Path, record: dict, title: str, overwrite: bool) -> bool:
+    """Say whether the same data are there already, and refuse what must not be replaced.
+
+    Args:
+        marker (Path): File in the folder of the data that holds the numbers they were made with.
+        record (dict): Numbers of the data that are wanted.
+        title (str): What they are called.
+        overwrite (bool): Whether data of the same title and other numbers may be replaced.
+
+    Raises:
+        ValueError: If the folder exists and holds something else.
+    """
+    folder = marker.parent
+    found = json.loads(marker.read_text()) if marker.is_file() else None
+    if found == record:
+        return True
+    if folder.exists() and found is None:
+        raise ValueError(f"'{folder}' exists and is no data set of {title}; choose another "
+                         'folder or remove it')
+    if found is not None and not overwrite:
+        raise ValueError(f"'{folder}' holds other {title}, made with {found}; choose another "
+                         'folder, or replace them with --overwrite')
+    return False
+
+
 def write_dataset(folder: Path, spec: MovingEvents, overwrite: bool = False) -> bool:
     """Write the data set, or nothing where the same one already is there.
 
@@ -56,16 +81,8 @@ def write_dataset(folder: Path, spec: MovingEvents, overwrite: bool = False) -> 
     record = {field.name: getattr(spec, field.name) for field in fields(spec) if field.init}
     record['format'] = spec.version
     marker = folder / f'{spec.name}.json'
-    found = json.loads(marker.read_text()) if marker.is_file() else None
-    if found == record:
+    if is_written(marker, record, spec.name.replace('_', ' '), overwrite):
         return False
-    title = spec.name.replace('_', ' ')
-    if folder.exists() and found is None:
-        raise ValueError(f"'{folder}' exists and is no data set of {title}; choose another "
-                         'folder or remove it')
-    if found is not None and not overwrite:
-        raise ValueError(f"'{folder}' holds other {title}, made with {found}; choose another "
-                         'folder, or replace them with --overwrite')
     with make_whole_folder(folder) as made:
         for split in ('train', 'test'):
             _write_split(made, split, spec)

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from ablation_report import (
     VARIANTS,
-    page_with_markers,
     read_figures,
     summary_line,
     write_report,
 )
+from results_page import page_with_markers
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command_line import Parser, positive_int, run

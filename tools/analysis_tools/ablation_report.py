@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from results_page import page_with_markers, table, write_results
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command_line import Parser, run
@@ -37,7 +38,6 @@ VARIANTS = {
 }
 BLIND = ('mean', 'mean_tab')  # to the order of frames
 DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
-MARKERS = '<!-- results -->', '<!-- end of results -->'
 Figures = Mapping[str, float]
 Results = Mapping[tuple[str, int], Figures]  # of each variant and seed
 
@@ -62,18 +62,6 @@ def read_results(out: Path) -> Results:
         raise ValueError(f"'{out}' holds no finished run of the ablation; train them by "
                          'tools/analysis_tools/ablation.py')
     return found
-
-
-def page_with_markers(path: Path) -> str:
-    """Return the text of the page that results go into, the markers alone where there is none.
-
-    Raises:
-        ValueError: If the page lacks the markers.
-    """
-    text = path.read_text() if path.is_file() else '\n'.join(MARKERS)
-    if any(marker not in text for marker in MARKERS):
-        raise ValueError(f"'{path}' must hold the lines {MARKERS}, between which results go")
-    return text
 
 
 def summary_line(figures: Figures) -> str:
@@ -118,11 +106,6 @@ def standard_errors_off(figures: Figures, direction: str, kind: str,
     return (twin_share(figures, direction, kind) / 100 - 0.5) * found / (0.25 * found) ** 0.5
 
 
-def _table(columns: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [columns, ['---'] * len(columns), *rows]
-    return ['| ' + ' | '.join(line) + ' |' for line in lines] + ['']
-
-
 def tables(results: Results, spec: MovingEvents) -> list[str]:
     """Lay out all tables as Markdown.
 
@@ -135,17 +118,17 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
     from mmc2v.synthetic.events import KINDS
 
     names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
-    lines = ['### Among all videos', '', *_table(
+    lines = ['### Among all videos', '', *table(
         ['variant', 'T2V R@1', 'V2T R@1', 'T2V pair R@1', 'V2T pair R@1'],
         [[VARIANTS[name], *(over_seeds(results, name, lambda m, key=key: m[key]) for key in (
             't2v/R1', 'v2t/R1', 't2v/pair_R1', 'v2t/pair_R1'))] for name in names])]
     for direction, title in DIRECTIONS.items():
         lines += [f'### {title} R@1 (pair R@1) by kind of caption, among videos of that kind', '',
-                  *_table(['variant', *KINDS], [
+                  *table(['variant', *KINDS], [
                       [VARIANTS[name], *(with_pair(results, name, direction, kind)
                                          for kind in KINDS)] for name in names])]
     lines += ['### Twins told apart: R@1 in percent of pair R@1', '',
-              '50 is guessing, 100 is always right; T2V / V2T, ties count half.', '', *_table(
+              '50 is guessing, 100 is always right; T2V / V2T, ties count half.', '', *table(
                   ['variant', *TEMPORAL],
                   [[VARIANTS[name], *(' / '.join(over_seeds(
                       results, name, lambda m, d=d, kind=kind: twin_share(m, d, kind))
@@ -213,21 +196,18 @@ def write_report(results: Results, path: Path, date: datetime.date) -> None:
     from ablation_picture import picture
 
     from mmc2v.synthetic.moving_events import MovingEvents
-    from mmc2v.whole_files import write_whole
 
     spec = MovingEvents()
     seeds = sorted({seed for _, seed in results})
     image = path.with_suffix('.png')
-    lines = [MARKERS[0], '',
+    lines = ['',
              f'Written on {date} by `python tools/analysis_tools/ablation.py`: '
              f'{len(results)} runs, seeds {", ".join(map(str, seeds))}; mean ± standard deviation '
              'over seeds.', '', f'![twins told apart, and T2V R@1 by kind]({image.name})', '',
-             *tables(results, spec),
-             MARKERS[1]]
-    text = page_with_markers(path)
-    before, after = text.split(MARKERS[0])[0], text.split(MARKERS[1])[1]
+             *tables(results, spec)]
+    page_with_markers(path)  # before the picture is another
     picture(bars_of(results), image)
-    write_whole(path, (before + '\n'.join(lines) + after).encode())
+    write_results(path, lines)
 
 
 def main() -> None:
