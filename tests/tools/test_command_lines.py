@@ -130,6 +130,8 @@ MISTAKES = [
     ('analysis_tools/benchmark_decoding.py', [GONE], GONE),
     ('analysis_tools/benchmark_decoding.py', ['--worker-memory', '0'], 'from 1 up'),
     ('analysis_tools/benchmark_evaluation.py', [f'{GONE}.py'], 'is not a file'),
+    ('analysis_tools/benchmark_inference.py', [f'{GONE}.py'], 'is not a file'),
+    ('analysis_tools/benchmark_inference.py', [CONFIG, '--batch-sizes', '0'], "got '0'"),
     ('analysis_tools/benchmark_moments.py', ['--model', f'{GONE}.py', GONE, '--data', GONE],
      'moments.json'),
     ('analysis_tools/benchmark_ranks.py', ['--videos', '-3'], "got '-3'"),
