@@ -12,7 +12,7 @@ MILVUS := $(VENV)-milvus/bin/milvus-server
 setup: $(STAMP)
 
 # Remade when a file that decides what is installed is newer than the last whole installation.
-$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/clip.txt requirements/ann.txt requirements/web.txt requirements/milvus.txt requirements/onnx.txt requirements/openvino.txt requirements/export.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
+$(STAMP): requirements/runtime.txt requirements/lite.txt requirements/clip.txt requirements/ann.txt requirements/web.txt requirements/milvus.txt requirements/onnx.txt requirements/openvino.txt requirements/export.txt requirements/mteb.txt requirements/tests.txt requirements/constraints.txt setup.py mmc2v/version.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mmc2v needs Python 3.11 or newer, \
 	this is " + sys.version.split()[0] + ". Name another: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.13")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

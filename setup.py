@@ -90,9 +90,11 @@ setup(
         'onnx': requirements('onnx'),
         'openvino': requirements('openvino'),
         'export': requirements('onnx') + requirements('export'),
+        'mteb': requirements('mteb'),
         'tests': requirements('tests') + requirements('lite') + requirements('clip')
         + requirements('ann') + requirements('web') + requirements('milvus')
-        + requirements('onnx') + requirements('openvino') + requirements('export'),
+        + requirements('onnx') + requirements('openvino') + requirements('export')
+        + requirements('mteb'),
     },
     classifiers=[
         'Programming Language :: Python :: 3',

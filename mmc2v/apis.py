@@ -4,7 +4,7 @@ Example:
     >>> model = init_model('configs/clip2video_msrvtt.py', 'msrvtt.pth')
     >>> encode_texts(model, ['a dog runs']) @ encode_videos(model, ['dog.mp4', 'cat.mp4']).T
 """
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mmc2v.config_reading import read_config
 from mmc2v.export.model import ExportedModel
 from mmc2v.export.runtime import is_exported
+from mmc2v.first_line import first_line_of
 from mmc2v.models.text_chunks import embed_by_length
 from mmc2v.registry import MODELS
 
@@ -65,6 +66,24 @@ def _init_exported(folder: Union[str, Path], checkpoint: Optional[str], device: 
                          'precision: give neither a checkpoint nor bf16')
     init_default_scope('mmaction')
     return ExportedModel(folder).to(device)
+
+
+def usable_device(device: Optional[str] = None) -> str:
+    """Return a device that models can run on.
+
+    Args:
+        device (str, optional): Such as 'cpu' or 'cuda:0'. Defaults to a GPU if there is one.
+
+    Raises:
+        ValueError: If it cannot be used.
+    """
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:  # torch without it, or no such name
+        raise ValueError(f"the device '{device}' cannot be used: {first_line_of(error)}"
+                         ) from error
+    return device
 
 
 def load_whole(model: nn.Module, checkpoint: str) -> None:
@@ -162,11 +181,27 @@ def encode_videos(model: nn.Module, paths: Sequence[str], batch_size: int = 16, 
     """
     _refuse_no_list('paths', paths)
     steps = reading_steps(model, for_text=False, pipeline=pipeline)
+    return encode_batches(model, (
+        pseudo_collate([steps(dict(filename=str(path), video_id=str(path)))
+                        for path in paths[start:start + batch_size]])
+        for start in range(0, len(paths), batch_size)))
+
+
+@torch.inference_mode()
+def encode_batches(model: nn.Module, batches: Iterable[dict]) -> Tensor:
+    """Encode videos that are read already, such as by a loader.
+
+    Args:
+        model (nn.Module): From :func:`init_model`.
+        batches (Iterable[dict]): Collated by ``pseudo_collate``, of items that
+            :func:`reading_steps` gave.
+
+    Returns:
+        Tensor: (M, D) unit vectors of all videos in their order, on the CPU.
+    """
     parts: list[Tensor] = []
-    for start in range(0, len(paths), batch_size):
-        items = [steps(dict(filename=str(path), video_id=str(path)))
-                 for path in paths[start:start + batch_size]]
-        inputs = model.data_preprocessor(pseudo_collate(items))['inputs']
+    for batch in batches:
+        inputs = model.data_preprocessor(batch)['inputs']
         parts.append(model.encode_video(inputs['frames'], inputs['frame_mask']).cpu())
     return torch.cat(parts)
 

@@ -124,6 +124,28 @@ def stand_in_for_drn() -> bool:
     return True
 
 
+def leave_out_vindlu() -> bool:
+    """Let ``import mmaction.models`` work beside transformers 4.56 and later.
+
+    MMAction2 imports its VindLU where any transformers from 4.28 on is installed, and VindLU asks
+    ``transformers.modeling_utils`` for functions that have left it. MMAction2 then has what it has
+    without transformers: classes of that name whose building raises ImportError.
+    https://github.com/huggingface/transformers/issues/15543
+
+    Returns:
+        bool: True if VindLU could not be imported and was left out.
+    """
+    spec = importlib.util.find_spec('transformers')  # does not import transformers
+    if spec is None or spec.origin is None or 'mmaction.models.multimodal' in sys.modules:
+        return False
+    wanted = Path(spec.origin).parent / 'modeling_utils.py'
+    if not wanted.is_file() or 'apply_chunking_to_forward' in wanted.read_text(encoding='utf-8'):
+        return False
+    dependency = importlib.import_module('mmaction.utils.dependency')
+    dependency.WITH_MULTIMODAL = False  # looked at once, while mmaction.models is imported
+    return True
+
+
 def _is_installed(package: str) -> bool:
     """Say whether a distribution or an importable, non-namespace package has this name."""
     try:
@@ -213,5 +235,6 @@ def apply() -> None:
     define_torchvision_schemas()
     lift_bound_on_mmcv()
     stand_in_for_drn()
+    leave_out_vindlu()
     replace_pkg_resources()
     know_own_configs()

@@ -6,7 +6,7 @@ from pathlib import Path
 from .tiny import ROOT
 
 # From the top to the bottom; modules at the top of the package that are not named are the bottom.
-LAYERS = [['tools'], ['mmc2v/engine', 'mmc2v/search'], ['mmc2v/apis'],
+LAYERS = [['tools'], ['mmc2v/engine', 'mmc2v/search', 'mmc2v/benchmarks'], ['mmc2v/apis'],
           ['mmc2v/export'],
           ['mmc2v/models', 'mmc2v/datasets', 'mmc2v/evaluation', 'mmc2v/user_errors'],
           ['mmc2v/video', 'mmc2v/synthetic'], ['mmc2v']]

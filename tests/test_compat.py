@@ -163,6 +163,32 @@ def test_building_the_stand_in_says_what_is_missing():
         DRN()
 
 
+@pytest.mark.parametrize(('text', 'left_out'), [
+    ('from .pytorch_utils import (\n    apply_chunking_to_forward)', False), ('', True),
+    (None, False)])
+def test_vindlu_is_left_out_where_transformers_is_too_new_for_it(text, left_out, tmp_path):
+    """MMAction2 looks once, while its models are imported; nothing imports transformers."""
+    for name, lines in (('transformers', 'raise AssertionError'), ('mmaction', ''),
+                        ('mmaction/utils', ''), ('mmaction/models', (
+                            'from mmaction.utils.dependency import WITH_MULTIMODAL'))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').write_text(lines)
+    (tmp_path / 'mmaction/utils/dependency.py').write_text('WITH_MULTIMODAL = True')
+    if text is not None:
+        (tmp_path / 'transformers/modeling_utils.py').write_text(text)
+    code = f"""
+        import importlib.util, sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        spec = importlib.util.spec_from_file_location('compat', {str(ROOT / 'mmc2v/compat.py')!r})
+        compat = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(compat)
+        print(compat.leave_out_vindlu())
+        import mmaction.models
+        print(not mmaction.models.WITH_MULTIMODAL)
+        """
+    assert python(code) == [str(left_out)] * 2
+
+
 def test_pkg_resources_is_replaced_where_it_is_missing(monkeypatch):
     import mmengine.config.config
     import mmengine.hub.hub

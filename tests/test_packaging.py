@@ -15,7 +15,7 @@ import pytest
 
 from .tiny import ROOT
 
-NAMES = ('runtime', 'lite', 'clip', 'transformers', 'web', 'milvus')
+NAMES = ('runtime', 'lite', 'clip', 'transformers', 'web', 'milvus', 'mteb')
 
 
 def lines(name):
@@ -47,7 +47,7 @@ def test_every_dependency_says_what_it_is_for(name):
 def test_constraints_pin_everything_and_one_opencv():
     pins = [line.split(';')[0].strip().split('==') for line in lines('constraints')]
     pinned = {name.lower().replace('-', '_'): version for name, version in pins}
-    wanted = [line for name in ('runtime', 'lite', 'clip', 'web', 'milvus', 'tests')
+    wanted = [line for name in ('runtime', 'lite', 'clip', 'web', 'milvus', 'mteb', 'tests')
               for line in lines(name)]
     assert names(wanted) <= set(pinned)
     assert pinned['opencv_python'] == pinned['opencv_contrib_python']

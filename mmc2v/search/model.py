@@ -17,10 +17,9 @@ from mmengine.config import Config
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from mmc2v.apis import encode_texts, init_model
+from mmc2v.apis import encode_texts, init_model, usable_device
 from mmc2v.config_reading import plain, read_config
 from mmc2v.export.describing import image_size
-from mmc2v.first_line import first_line_of
 from mmc2v.models.digest import digest_of_weights
 from mmc2v.registered_types import dicts_in, first_unknown, known_types
 
@@ -48,12 +47,7 @@ class SearchModel:
 
     def __init__(self, description: Mapping[str, Any], device: Optional[str] = None) -> None:
         self.description = dict(description)
-        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        try:
-            torch.empty(0, device=device)
-        except (AssertionError, RuntimeError) as error:  # torch without it, or no such name
-            raise ValueError(f"the device '{device}' cannot be used: {first_line_of(error)}"
-                             ) from error
+        device = usable_device(device)
         self.pipeline: list[dict] = self.description['pipeline']
         model = self._built()
         self.weights = digest_of_weights(model)

@@ -12,12 +12,14 @@ import torch
 from mmengine.config import Config
 
 from mmc2v.apis import encode_texts, encode_videos, init_model
+from mmc2v.benchmarks import MTEBEncoder
 from mmc2v.export.describing import export_model
 from mmc2v.export.graphs import write_graphs
 from mmc2v.export.runtime import Towers
 from mmc2v.search import VideoSearch
 from mmc2v.search.store import IndexStore
 
+from ..benchmarks import made_tasks
 from ..models import golden
 from ..search.common import write_model, write_videos
 from ..tiny import ROOT, batch, build_model, random_video
@@ -158,6 +160,20 @@ def test_an_exported_model_searches_and_indexes_as_the_model_does(exported, tmp_
         VideoSearch(tmp_path / 'half', str(exported / 'pt2'), device='cpu').search('a red ring')
     with pytest.raises(ValueError, match='neither --checkpoint nor'):
         VideoSearch(tmp_path / 'half', str(exported / 'onnx'), model[1]).search('a red ring')
+
+
+def test_mteb_takes_an_exported_model_as_the_model(exported, tmp_path):
+    paths = made_tasks.write_videos(tmp_path)
+    model = MTEBEncoder('made/model', device='cpu', config=exported / 'config.py',
+                        checkpoint=str(exported / 'model.pth'))
+    other = MTEBEncoder('made/model', device='cpu', config=exported / 'onnx')
+    for letter in 'tv':
+        found, expected = (made_tasks.encode(each, made_tasks.rows(paths, letter))
+                           for each in (other, model))
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    meta = other.mteb_model_meta
+    assert (meta.framework, meta.embed_dim, meta.n_parameters) == (['ONNX'], 64, None)
+    assert meta.revision == model.mteb_model_meta.revision
 
 
 def test_a_question_needs_neither_torch_nor_mmaction(exported, tmp_path):
