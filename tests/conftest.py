@@ -1,7 +1,13 @@
 """What holds for every test."""
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
+
+# Modules of tools, behind all packages: tools/mteb.py has the name of one.
+_TOOLS = Path(__file__).resolve().parents[1] / 'tools'
+sys.path += [str(_TOOLS), str(_TOOLS / 'dataset_converters')]
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -73,7 +73,7 @@ class Killed(Dataset):
 
 
 def test_a_killed_worker_of_a_loader_is_one_line():
-    message = user_message(caught(lambda: list(DataLoader(Killed(), num_workers=1, timeout=120))))
+    message = user_message(caught(lambda: list(DataLoader(Killed(), num_workers=1))))
     assert message.startswith('DataLoader worker (pid')
     assert re.search(r'(killed by signal: Killed|exited unexpectedly)\. .* lower num_', message)
 

@@ -228,7 +228,7 @@ def test_the_page_says_of_tasks_what_mteb_says():
 def test_the_tool_writes_results_once(made, tmp_path, monkeypatch):
     made_task = task('t2v', as_bytes(made['paths']))
     monkeypatch.setattr(mteb, 'get_task', lambda name: {'Made': made_task}[name])
-    line = ['run_mteb.py', made['config'], made['checkpoint'], '--tasks', 'Made', '--out',
+    line = ['mteb.py', made['config'], made['checkpoint'], '--tasks', 'Made', '--out',
             tmp_path, '--device', 'cpu', '--workers', 0, '--name', 'made/model', '--revision', '1',
             '--meta', 'license=mit', 'languages=eng-Latn']
     code, said, shown = run(*line)
@@ -252,6 +252,6 @@ def test_without_mteb_the_command_that_installs_it_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.startswith('mmc2v.benchmarks')]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'mteb', None)
-    code, said, _ = run('run_mteb.py', 'config.py')
+    code, said, _ = run('mteb.py', 'config.py')
     assert code == 1
     assert said == "error: the tasks of MTEB need its package: pip install 'mmc2v[mteb]'\n"

@@ -1,7 +1,7 @@
 """Evaluate a model on the video tasks of MTEB, in its form of results.
 
-    python tools/run_mteb.py CONFIG CHECKPOINT --tasks MSRVTTT2V MSRVTTV2T --name ORG/NAME
-    python tools/run_mteb.py DIR --tasks MSVDT2VRetrieval          # an exported model
+    python tools/mteb.py CONFIG CHECKPOINT --tasks MSRVTTT2V MSRVTTV2T --name ORG/NAME
+    python tools/mteb.py DIR --tasks MSVDT2VRetrieval          # an exported model
 
 Data are downloaded by MTEB. Results go to OUT/results/NAME/REVISION, one file a task, with what is
 known of the model; a task that is there already is not run again. Without a checkpoint the model
@@ -16,6 +16,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if __name__ == 'mteb':  # asked for in the place of the package, which is found first where it is
+    raise ModuleNotFoundError("No module named 'mteb'", name='mteb')
+
+# Python looks first where the script lies, and would take it for the package of the same name.
+sys.path.append(sys.path.pop(0))
 from command_line import Parser, add_cfg_options, key_value, non_negative_int, positive_int, run
 
 if TYPE_CHECKING:
