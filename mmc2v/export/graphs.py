@@ -160,7 +160,7 @@ def _write(program: Any, path: Path, kind: str, inputs: Mapping[str, Tensor],
         return torch.export.save(program, path)
     torch.onnx.export(program, (), str(path), kwargs=dict(inputs), input_names=list(inputs),
                       output_names=[output], dynamic_shapes=shapes, dynamo=True,
-                      external_data=False, verbose=False)
+                      external_data=True, verbose=False)  # which is mapped, and not read
 
 
 @contextmanager

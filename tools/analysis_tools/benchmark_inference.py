@@ -53,8 +53,9 @@ def measure(ways: list[Way], kind: str, size: int, repeats: int) -> dict[str, tu
         size (int): Of the batch.
         repeats (int): Rounds.
     """
+    from mmc2v.progress import progress
     rounds = []
-    for number in range(repeats + 1):
+    for number in progress(range(repeats + 1), f'{kind} x {size}', ' rounds'):
         times = {way.name: way.seconds(kind, size) for way in ways}
         if number:  # the first warms up
             rounds.append(times)
