@@ -3,12 +3,14 @@ import json
 import sys
 from types import SimpleNamespace
 
+import mteb
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from torch.utils.data import DataLoader
 
+from mmc2v.benchmarks import MTEBEncoder
 from mmc2v.registry import MODELS
 from mmc2v.synthetic.twin_pairs import TwinPairs, read_twin_pairs, write_twin_pairs
 from mmc2v.video.pyav_reader import PyAVReader
@@ -217,6 +219,20 @@ def test_frames_in_another_form_are_not_seen(scoring):
     loader = scoring[1].WatchedLoader(Rows.of(video=['a', 'b']), batch_size=2)
     assert [batch['video'] for batch in loader] == [['a', 'b']]
     assert loader.seen == [None, None]
+
+
+def test_a_model_has_the_same_figures_through_mteb(data, tmp_path, monkeypatch):
+    config, checkpoint = model_files(tmp_path, 'tdb-attention-none')
+    expected, _ = measured(data, tmp_path, config, checkpoint)
+    monkeypatch.setattr(mteb, 'get_model', lambda name, device: MTEBEncoder(
+        name, device='cpu', config=config, checkpoint=str(checkpoint)))
+    result, shown = measured(data, tmp_path, '--mteb', 'made/model')
+    assert result['kinds'].keys() == expected['kinds'].keys()
+    for kind, entry in result['kinds'].items():
+        assert entry['figures'] == expected['kinds'][kind]['figures']
+        assert entry['difference'] == pytest.approx(expected['kinds'][kind]['difference'], rel=1e-3)
+    assert result['same_frames'] is None  # they are read where nobody watches
+    assert 'made/model' in shown
 
 
 def test_mteb_that_is_not_installed_is_named(data, monkeypatch):
