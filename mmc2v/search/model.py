@@ -19,7 +19,6 @@ from torch import nn
 
 from mmc2v.apis import encode_texts, init_model, usable_device
 from mmc2v.config_reading import plain, read_config
-from mmc2v.export.describing import image_size
 from mmc2v.models.digest import digest_of_weights
 from mmc2v.registered_types import dicts_in, first_unknown, known_types
 
@@ -77,6 +76,7 @@ class SearchModel:
         Returns:
             str: What was found, for people; empty where nothing was tried.
         """
+        from mmc2v.export.describing import image_size  # and what makes graphs, when it is needed
         return hasten(self.model, self._built, image_size(self.model, self.pipeline),
                       self.description['precision'], bytes_to_read)
 
