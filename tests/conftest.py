@@ -7,7 +7,7 @@ import pytest
 
 # Modules of tools, behind all packages: tools/mteb.py has the name of one.
 _TOOLS = Path(__file__).resolve().parents[1] / 'tools'
-sys.path += [str(_TOOLS), str(_TOOLS / 'dataset_converters')]
+sys.path += [str(_TOOLS / name) for name in ('', 'dataset_converters', 'analysis_tools')]
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -2,10 +2,12 @@
 import os
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
+from fuzz_damage import damaged_file
+from fuzz_sources import make_sources
+from search_output import info_lines
 
 from mmc2v.search import VideoSearch, workers
 from mmc2v.search.frames import ClipFrames
@@ -14,16 +16,10 @@ from mmc2v.search.store import IndexStore
 from mmc2v.search.verify import problems_of
 from mmc2v.search.workers import VideoWorkers
 
-from ..tiny import ROOT, build_model, full_disk, pipeline
+from ..tiny import build_model, full_disk, pipeline
 from . import kill_indexing
 from .common import open_search, rows, write_model, write_videos
 from .hostile import OpenVideo
-
-sys.path.insert(0, str(ROOT / 'tools'))
-sys.path.insert(0, str(ROOT / 'tools' / 'analysis_tools'))
-from fuzz_damage import damaged_file
-from fuzz_sources import make_sources
-from search_output import info_lines
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """The fuzzer prints tables, and how a failure is made again."""
-import sys
 
-from .test_command_lines import TOOLS, run
-
-sys.path.insert(0, str(TOOLS / 'analysis_tools'))
 from fuzz_damage import damaged_file
 from fuzz_sources import make_sources
+
+from .test_command_lines import run
 
 
 def test_a_failure_is_printed_with_its_seed_and_kept(tmp_path):

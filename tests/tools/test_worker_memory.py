@@ -1,11 +1,8 @@
 """A loader's worker is measured over its reads."""
-import sys
+
+from worker_memory import measure_worker
 
 from ..video.made_videos import write
-from .test_command_lines import TOOLS
-
-sys.path.insert(0, str(TOOLS / 'analysis_tools'))
-from worker_memory import measure_worker
 
 
 def test_a_worker_holds_the_same_after_many_reads(tmp_path):

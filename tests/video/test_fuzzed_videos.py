@@ -2,24 +2,21 @@
 import gc
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from fuzz_damage import DAMAGES, damaged_file
+from fuzz_judge import original_frames
+from fuzz_processes import fuzz
+from fuzz_sources import NOT_MADE, make_sources
 
 from mmc2v.datasets.transforms import BACKENDS, DecodeFrames, OpenVideo, VideoDecodeError
 from mmc2v.video.opening import FORMATS
 
 from .made_videos import write
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools' / 'analysis_tools'))
-from fuzz_damage import DAMAGES, damaged_file
-from fuzz_judge import original_frames
-from fuzz_processes import fuzz
-from fuzz_sources import NOT_MADE, make_sources
 
 GIB = 2 ** 30
 
