@@ -1,5 +1,6 @@
 """The schedules of the recipes, which follow the length of training."""
 import math
+from abc import ABC, abstractmethod
 from typing import Union
 
 from mmengine.optim import _ParamScheduler
@@ -7,7 +8,7 @@ from mmengine.optim import _ParamScheduler
 from mmc2v.registry import PARAM_SCHEDULERS
 
 
-class WarmupLR(_ParamScheduler):
+class WarmupLR(_ParamScheduler, ABC):
     """A schedule of the whole training that begins with a warm-up; counts iterations.
 
     In loops of epochs as of iterations. Where the config gives no ``end`` MMEngine sets that to the
@@ -55,9 +56,9 @@ class WarmupLR(_ParamScheduler):
         return [value * self._factor(self.last_step, self.end - self.begin)
                 for value in self.base_values]
 
+    @abstractmethod
     def _factor(self, step: int, steps: int) -> float:
         """Return the share of the learning rate at iteration ``step`` of so many, from 0."""
-        raise NotImplementedError
 
 
 @PARAM_SCHEDULERS.register_module()

@@ -9,7 +9,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional, Union
@@ -157,10 +157,10 @@ class Towers:
         return self._loaded('text', TEXT_INPUTS)
 
     def _loaded(self, name: str, inputs: Sequence[str]) -> Run:
-        load = {'onnxruntime': _by_onnxruntime, 'openvino': _by_openvino,
-                'torch': _by_torch}[self.backend]
+        load = {'onnxruntime': _by_onnxruntime, 'torch': _by_torch,
+                'openvino': partial(_by_openvino, precision=self._precision)}[self.backend]
         try:
-            return load(self._files[name], inputs, self._threads, self._precision)
+            return load(self._files[name], inputs, self._threads)
         except Exception as error:  # each backend has its own
             raise ValueError(f"'{self._files[name]}' cannot be loaded by {self.backend}: {error}; "
                              'export the model again') from error
@@ -231,8 +231,7 @@ class Towers:
         return self.encode_tokens(self._reader.read(sentences))
 
 
-def _by_onnxruntime(path: Path, inputs: Sequence[str], threads: Optional[int],
-                    precision: str) -> Run:
+def _by_onnxruntime(path: Path, inputs: Sequence[str], threads: Optional[int]) -> Run:
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
@@ -249,8 +248,7 @@ def _by_openvino(path: Path, inputs: Sequence[str], threads: Optional[int],
     return lambda arrays: model({name: arrays[name] for name in inputs})[0].copy()
 
 
-def _by_torch(path: Path, inputs: Sequence[str], threads: Optional[int],
-              precision: str) -> Run:
+def _by_torch(path: Path, inputs: Sequence[str], threads: Optional[int]) -> Run:
     import torch
     module = torch.export.load(path).module()
 

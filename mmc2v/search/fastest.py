@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmc2v.export.frame_tower import FrameGraph, OpenVINOFrameTower
 from mmc2v.first_line import first_line_of
 
 # Images of the trial, rounds of it, and the least cosine with torch in float32.
@@ -52,7 +53,6 @@ def hasten(model: nn.Module, exact: Callable[[], nn.Module], size: tuple[int, in
     seconds = _fastest_of({'torch': tower}, images)['torch'] / _IMAGES
     if bytes_to_read * _FRAMES_A_BYTE * seconds < WORTH:
         return ''
-    from mmc2v.export.frame_tower import OpenVINOFrameTower
     reference = exact().backbone
     expected = _tokens(reference, images)
     try:
@@ -85,7 +85,7 @@ def _images(model: nn.Module, size: tuple[int, int]) -> Tensor:
 @torch.inference_mode()
 def _tokens(tower: nn.Module, images: Tensor) -> Tensor:
     """Return (N, D) tokens of images."""
-    return tower(images[:, None], torch.ones(len(images), 1, dtype=torch.bool))[0][:, 0].float()
+    return FrameGraph(tower)(images).float()
 
 
 def _least_cosine(one: Tensor, other: Tensor) -> float:

@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from mmc2v.apis import encode_texts, init_model, usable_device
+from mmc2v.apis import encode_texts, init_model, usable_device, use_bf16_weights
 from mmc2v.config_reading import plain, read_config
 from mmc2v.models.digest import digest_of_weights
 from mmc2v.registered_types import dicts_in, first_unknown, known_types
@@ -51,7 +51,6 @@ class SearchModel:
         model = self._built()
         self.weights = digest_of_weights(model)
         if self.description['precision'] == 'bfloat16':
-            from mmc2v.apis import use_bf16_weights
             use_bf16_weights(model)
         self.model = model.to(device).eval()
         self.width = self.encode_text('a').shape[0]

@@ -1,5 +1,6 @@
 """A small model, its config and checkpoint, and videos to search."""
 import os
+import time
 
 import torch
 from mmengine.config import Config
@@ -35,6 +36,14 @@ def open_search(folder, index='my.index', model='', **kwargs):
     options = dict(window=WINDOW, stride=STRIDE, device='cpu', precision='float32', **kwargs)
     return VideoSearch(folder / index, str(folder / model / 'config.py'),
                        str(folder / model / 'model.pth'), **options)
+
+
+def wait_for(condition, seconds=60):
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'it never came'
+        time.sleep(0.02)
 
 
 def rows(store):

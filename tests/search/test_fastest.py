@@ -68,7 +68,7 @@ def test_torch_stays_where_the_other_is_slower_or_not_close(model, speeds, monke
 
 
 def test_nothing_is_tried_where_it_cannot_pay_or_cannot_be(model, speeds, monkeypatch):
-    monkeypatch.setattr('mmc2v.export.frame_tower.OpenVINOFrameTower', None)
+    monkeypatch.setattr(fastest, 'OpenVINOFrameTower', None)
     assert fastest.hasten(model, None, (32, 32), 'float32', 10 ** 6) == ''
     speeds['torch'] = 0.001  # of eight images
     assert fastest.hasten(model, None, (32, 32), 'float32', 10 ** 9) == ''

@@ -19,8 +19,7 @@ from mmc2v.search.stores import beside, is_remote, open_store, option
 from mmc2v.search.verify import problems_of
 
 from ..tiny import ROOT
-from .common import open_search, rows, write_model, write_videos
-from .web.common import wait_for
+from .common import open_search, rows, wait_for, write_model, write_videos
 
 
 @pytest.mark.parametrize(('address', 'place'), [

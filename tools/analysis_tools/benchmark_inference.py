@@ -74,15 +74,15 @@ def report(ways: list[Way], args: argparse.Namespace) -> None:
     """Measure all ways and print a table."""
     columns = [(kind, size) for kind in ('video', 'text') for size in args.batch_sizes]
     found = {column: measure(ways, *column, args.repeats) for column in columns}
-    expected = {kind: ways[0].vectors(kind) for kind in ('video', 'text')}
+    vectors = [{kind: way.vectors(kind) for kind in ('video', 'text')} for way in ways]
     print('\n' + 'ms a batch (times as fast)'.ljust(26)
           + ''.join(f'{kind} x {size}'.rjust(19) for kind, size in columns)
           + '  least cosine of videos, of captions    load s   MiB')
-    for way in ways:
+    for way, of_way in zip(ways, vectors):
         cells = ''.join('{:11.1f} ({:5.2f})'.format(*found[column][way.name])
                         for column in columns)
-        cosines = ''.join(f'{least_cosine(way.vectors(kind), expected[kind]):16.6f}'
-                          for kind in ('video', 'text'))
+        cosines = ''.join(f'{least_cosine(found_vectors, vectors[0][kind]):16.6f}'
+                          for kind, found_vectors in of_way.items())
         print(f'{way.name:26}{cells}{cosines}{way.load_seconds:16.1f}{way.memory():6.0f}',
               flush=True)
 
@@ -94,12 +94,14 @@ def time_questions(folder: Path, repeats: int) -> None:
         folder (Path): With config.py, model.pth, exported/.
         repeats (int): Of each, in turns.
     """
-    from inference_ways import write_video
+    import numpy as np
 
     from mmc2v.search import VideoSearch
+    from mmc2v.synthetic.writing import write_video
     index = str(folder / 'my.index')
     (folder / 'videos').mkdir()
-    write_video(folder / 'videos' / 'made.mp4')
+    shades = np.arange(0, 200, 20, dtype=np.uint8)[:, None, None, None]
+    write_video(folder / 'videos' / 'made.mp4', np.broadcast_to(shades, (10, 96, 128, 3)))
     with VideoSearch(index, str(folder / 'config.py'), str(folder / 'model.pth'), device='cpu',
                      precision='float32') as search:
         search.add(folder / 'videos', workers=1)

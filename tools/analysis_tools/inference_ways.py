@@ -198,15 +198,3 @@ def prepare(folder: Path, config_path: str, checkpoint: Optional[str], options: 
              mask=batch['frame_mask'].numpy(), tokens=batch['tokens'].numpy())
     print('making graphs; this takes a minute or two ...', flush=True)
     export_model(model, folder / 'exported')
-
-
-def write_video(path: Path) -> None:
-    """Write a short video."""
-    import av
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('mpeg4', rate=10)
-        stream.width, stream.height, stream.pix_fmt = 128, 96, 'yuv420p'
-        for number in range(20):
-            image = np.full((96, 128, 3), 10 * number, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format='rgb24')))
-        container.mux(stream.encode(None))

@@ -3,7 +3,6 @@ import contextlib
 import http.client
 import json
 import threading
-import time
 from fractions import Fraction
 from urllib.parse import urlencode, urlsplit
 
@@ -14,7 +13,7 @@ from mmc2v.search.web import Access, Limits
 from mmc2v.search.web.app import SearchServer
 from mmc2v.search.web.server import listening, make_server
 
-from ..common import open_search, write_model
+from ..common import open_search, wait_for, write_model
 
 # Colours that follow each other, one a second: what is shown says at which second one is.
 COLOURS = [(200, 30, 30), (30, 180, 30), (40, 60, 210), (200, 190, 30), (180, 40, 190),
@@ -134,14 +133,6 @@ def serving(folder, access=None, bounds=None, until='ready', port=0):
         token = {'authorization': f'Bearer {access.token}'} if access and access.token else {}
         wait_for(lambda: server.ask('/api/status', headers=token)[2]['state'] == until)
         yield server
-
-
-def wait_for(condition, seconds=60):
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'it never came'
-        time.sleep(0.02)
 
 
 def host_of(url):
