@@ -20,6 +20,14 @@ from mmc2v.installed import config_file
 from .tiny import ROOT
 
 
+def compat_alone(folder):
+    """A line of code that imports compat by itself, beside the packages of a folder."""
+    path = str(ROOT / 'mmc2v/compat.py')
+    return (f'import importlib.util, sys; sys.path.insert(0, {str(folder)!r}); '
+            f"spec = importlib.util.spec_from_file_location('compat', {path!r}); "
+            'compat = importlib.util.module_from_spec(spec); spec.loader.exec_module(compat)')
+
+
 def python(code):
     """Run code in a fresh interpreter; return what it prints."""
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(code)],
@@ -74,11 +82,7 @@ def test_newer_mmcv_is_let_through(version, mended, tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text(text)
     code = f"""
-        import importlib.util, sys
-        sys.path.insert(0, {str(tmp_path)!r})
-        spec = importlib.util.spec_from_file_location('compat', {str(ROOT / 'mmc2v/compat.py')!r})
-        compat = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(compat)
+        {compat_alone(tmp_path)}
         print(compat.lift_bound_on_mmcv())
         import mmcv, mmaction
         print(mmcv.__version__, mmaction.__file__.startswith({str(tmp_path)!r}))
@@ -177,11 +181,7 @@ def test_vindlu_is_left_out_where_transformers_is_too_new_for_it(text, left_out,
     if text is not None:
         (tmp_path / 'transformers/modeling_utils.py').write_text(text)
     code = f"""
-        import importlib.util, sys
-        sys.path.insert(0, {str(tmp_path)!r})
-        spec = importlib.util.spec_from_file_location('compat', {str(ROOT / 'mmc2v/compat.py')!r})
-        compat = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(compat)
+        {compat_alone(tmp_path)}
         print(compat.leave_out_vindlu())
         import mmaction.models
         print(not mmaction.models.WITH_MULTIMODAL)
