@@ -5,9 +5,11 @@ shown, and a reader decodes what is asked for.
 """
 from .decoded_frames import DecodedFrames
 from .decord_reader import DecordReader
+from .kept_videos import KeptVideos
 from .pyav_reader import PyAVReader
 from .reader import MAX_PIXELS, VideoDecodeError, VideoReader
 
 BACKENDS: dict[str, type[VideoReader]] = {'decord': DecordReader, 'pyav': PyAVReader}
 
-__all__ = ['BACKENDS', 'MAX_PIXELS', 'DecodedFrames', 'VideoDecodeError', 'VideoReader']
+__all__ = ['BACKENDS', 'MAX_PIXELS', 'DecodedFrames', 'KeptVideos', 'VideoDecodeError',
+           'VideoReader']

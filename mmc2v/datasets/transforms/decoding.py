@@ -2,13 +2,14 @@
 
 F frames in the file, T frames sampled.
 """
+from functools import partial
 from typing import Optional
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmc2v.registry import TRANSFORMS
-from mmc2v.video import BACKENDS, MAX_PIXELS, DecodedFrames
+from mmc2v.video import BACKENDS, MAX_PIXELS, DecodedFrames, KeptVideos, VideoReader
 
 # Decoded frames of a video that are held together.
 _MAX_HELD_BYTES = 64 * 2 ** 20
@@ -29,20 +30,27 @@ class OpenVideo(BaseTransform):
             beyond it the video counts as undecodable. Defaults to 0.5.
         max_pixels (int): Of a frame; a video with larger ones is refused, because a small file can
             otherwise take any amount of memory. Defaults to 8192 x 8192.
+        keep_gb (float): GB of memory for whole decoded videos, which stay there for the next
+            epochs; those that do not fit are decoded each time. For data sets of few, short and
+            small videos, such as a frame cache. Each worker of a loader keeps its own, so set
+            num_workers=0. Defaults to 0: nothing stays.
 
     Raises:
-        ValueError: If there is no such backend, the backend cannot be tolerant, or ``max_filled``
-            or ``max_pixels`` is outside its range.
+        ValueError: If there is no such backend, the backend cannot be tolerant, or ``max_filled``,
+            ``max_pixels`` or ``keep_gb`` is outside its range.
     """
 
     def __init__(self, backend: str = 'pyav', tolerant: bool = False,
-                 max_filled: float = 0.5, max_pixels: int = MAX_PIXELS) -> None:
+                 max_filled: float = 0.5, max_pixels: int = MAX_PIXELS,
+                 keep_gb: float = 0.0) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend='{backend}' is none of {sorted(BACKENDS)}")
         if not 0 < max_filled < 1:
             raise ValueError(f'max_filled must lie in (0, 1), got {max_filled}')
         if max_pixels < 1:
             raise ValueError(f'max_pixels must be at least 1, got {max_pixels}')
+        if keep_gb < 0:
+            raise ValueError(f'keep_gb must not be negative, got {keep_gb}')
         if tolerant and backend == 'decord':
             raise ValueError("backend='decord' cannot tell which frames are whole: set "
                              "tolerant=False, or backend='pyav'")
@@ -50,20 +58,27 @@ class OpenVideo(BaseTransform):
         self.tolerant = tolerant
         self.max_filled = max_filled
         self.max_pixels = max_pixels
+        self.keep_gb = keep_gb
+        self._kept = KeptVideos(int(keep_gb * 1e9)) if keep_gb else None
+
+    def _open(self, path: str) -> VideoReader:
+        # a backend of one's own need not have a limit
+        limit = {} if self.max_pixels == MAX_PIXELS else dict(max_pixels=self.max_pixels)
+        return BACKENDS[self.backend](path, self.max_filled if self.tolerant else 0.0, **limit)
 
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""
-        # a backend of one's own need not have a limit
-        limit = {} if self.max_pixels == MAX_PIXELS else dict(max_pixels=self.max_pixels)
-        reader = BACKENDS[self.backend](results['filename'],
-                                        self.max_filled if self.tolerant else 0.0, **limit)
+        path = results['filename']
+        reader = self._kept.open(path, partial(self._open, path)) if self._kept \
+            else self._open(path)
         results.update(video_reader=reader, frame_times=reader.times, duration=reader.duration,
                        total_frames=len(reader.times), start_index=0)
         return results
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(backend={self.backend!r}, tolerant={self.tolerant}, '
-                f'max_filled={self.max_filled}, max_pixels={self.max_pixels})')
+                f'max_filled={self.max_filled}, max_pixels={self.max_pixels}, '
+                f'keep_gb={self.keep_gb})')
 
 
 @TRANSFORMS.register_module()
