@@ -42,6 +42,8 @@ class TemporalTransformer(BaseModule):
         init_from_text (bool): Start positions, types and all temporal transformers from CLIP's
             text tower, as the authors do. False leaves them random, for towers whose text blocks
             are of another width. Defaults to True.
+        position_std (float, optional): Standard deviation of positions, which then are random and
+            do not start from CLIP. Defaults to the authors': 0.01, and CLIP's in their place.
 
     Raises:
         ValueError: If the local branch reads tokens that this neck does not make.
@@ -51,12 +53,15 @@ class TemporalTransformer(BaseModule):
 
     def __init__(self, embed_dim: int, num_layers: int = 4, max_frames: int = 77,
                  num_heads: Optional[int] = None, local_branch: Optional[Part] = None,
-                 init_from_text: bool = True, init_cfg: Optional[dict] = None) -> None:
+                 init_from_text: bool = True, position_std: Optional[float] = None,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.embed_dim = embed_dim
         self.init_from_text = init_from_text
+        self.position_std = position_std
         self.position_embedding = nn.Embedding(max_frames, embed_dim)
-        nn.init.normal_(self.position_embedding.weight, std=0.01)
+        nn.init.normal_(self.position_embedding.weight,
+                        std=0.01 if position_std is None else position_std)
         self.transformer = MaskedTransformer(embed_dim, num_layers, num_heads, init_from_text)
         self.local_branch = local_branch and build_part(
             local_branch, embed_dim=embed_dim, num_heads=num_heads, init_from_text=init_from_text)
@@ -72,6 +77,8 @@ class TemporalTransformer(BaseModule):
         Raises:
             ValueError: If CLIP has fewer positions or another width.
         """
+        if self.position_std is not None:
+            return set()
         positions = clip['positional_embedding']
         expected = tuple(self.position_embedding.weight.shape)
         if positions.shape[1] != expected[1] or positions.shape[0] < expected[0]:

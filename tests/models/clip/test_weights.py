@@ -51,6 +51,19 @@ def test_every_key_of_the_mapping(extension, tmp_path):
     assert seen == set(mapping['from_clip'])
 
 
+def test_frame_positions_of_a_chosen_size_do_not_start_from_clip(tmp_path):
+    clip = golden.clip_state(golden.superset('A'))
+    torch.save(clip, tmp_path / 'clip.pt')
+    config = dict(golden.model_config('A'), pretrained=str(tmp_path / 'clip.pt'))
+    config['neck'] = dict(config['neck'], position_std=2.0)
+    model = MODELS.build(config)
+    random = model.init_weights()
+    assert 'neck.position_embedding.weight' in random
+    assert not any(name.startswith('neck.transformer') for name in random)
+    assert 1.5 < model.neck.position_embedding.weight.std() < 2.5
+    assert torch.equal(model.neck.type_embedding.weight, clip['positional_embedding'][:2])
+
+
 def openai_archive(path, clip, half=True):
     """Write weights as OpenAI's TorchScript archives hold them."""
     class Archive(torch.nn.Module):
