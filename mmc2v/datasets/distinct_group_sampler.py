@@ -16,15 +16,22 @@ class DistinctGroupBatchSampler:
     false negative of the others. The groups with most items left go first, which fills as many
     whole batches as can be filled. Incomplete batches are dropped.
 
+    With ``hard_negatives`` groups that are rivals come together: a contrastive loss asks only for
+    what tells the items of a batch apart, and items that differ in little rarely meet by chance.
+    Where rivals have different numbers of items, or a batch is full, some come alone.
+
     Args:
         sampler (DefaultSampler): Gives the data set, the seed and the epoch.
         batch_size (int): Items a batch on one rank.
+        hard_negatives (bool): Put groups of equal ``rivals`` into the same batch. Defaults to
+            False.
 
     Raises:
-        ValueError: If items have no group, or there are fewer groups than items in a batch.
+        ValueError: If items have no group, or no rivals where they are asked for, or there are
+            fewer groups than items in a batch.
     """
 
-    def __init__(self, sampler, batch_size: int) -> None:
+    def __init__(self, sampler, batch_size: int, hard_negatives: bool = False) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
         self.rank, self.world_size = get_dist_info()
@@ -32,6 +39,11 @@ class DistinctGroupBatchSampler:
         self.groups = [dataset.get_data_info(i).get('group') for i in range(len(dataset))]
         if None in self.groups:
             raise ValueError('DistinctGroupBatchSampler needs a data set with group_file')
+        self.rivals = [dataset.get_data_info(i).get('rivals') for i in range(len(dataset))] \
+            if hard_negatives else None
+        if self.rivals is not None and None in self.rivals:
+            raise ValueError('DistinctGroupBatchSampler(hard_negatives=True) needs a data set with '
+                             'rival_file')
         self.num_batches = self._count_batches(batch_size * self.world_size)
 
     def _count_batches(self, total: int) -> int:
@@ -54,11 +66,13 @@ class DistinctGroupBatchSampler:
         for index in rng.permutation(len(self.groups)):
             members[self.groups[index]].append(int(index))
         items = list(members.values())
+        rivals = np.arange(len(items)) if self.rivals is None else np.unique(
+            [self.rivals[group[0]] for group in items], return_inverse=True)[1]
         left = np.array([len(group) for group in items], dtype=np.float64)
         total = self.batch_size * self.world_size
         for _ in range(self.num_batches):
-            # equally large groups in random order
-            order = np.argsort(-(left + rng.random(len(left))))[:total]
+            # equally large groups in random order, rivals side by side
+            order = np.argsort(-(left + rng.random(len(left))[rivals]))[:total]
             left[order] -= 1
             batch = [items[group].pop() for group in rng.permutation(order)]
             yield batch[self.rank::self.world_size]

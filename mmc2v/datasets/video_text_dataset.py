@@ -38,6 +38,9 @@ class VideoTextDataset(BaseDataset):
             ``group_name``. Defaults to none.
         kind_file (str, optional): JSON ``{"video0.mp4": "kind", ...}``: kinds of captions, which
             the metric's ``by_kind`` reports one by one. Defaults to none.
+        rival_file (str, optional): JSON ``{"video0.mp4": "name", ...}``: groups of one name are
+            each other's hard negatives, which :class:`DistinctGroupBatchSampler` may put into one
+            batch. Defaults to none.
         missing_hint (str): Added to the error when annotation or videos are missing. Defaults to
             nothing.
         max_refetch (int): How many videos in a row may fail in training. Defaults to 100.
@@ -66,14 +69,15 @@ class VideoTextDataset(BaseDataset):
     """
 
     def __init__(self, ann_file: str, group_file: Optional[str] = None,
-                 kind_file: Optional[str] = None, missing_hint: str = '', max_refetch: int = 100,
+                 kind_file: Optional[str] = None, rival_file: Optional[str] = None,
+                 missing_hint: str = '', max_refetch: int = 100,
                  exclude_file: Optional[str] = None, undecodable_as_miss: bool = False,
                  data_prefix: Optional[dict] = None, **kwargs) -> None:
         if exclude_file is not None and kwargs.get('test_mode', False):
             raise ValueError(f"exclude_file='{exclude_file}' is for training: a test set without "
                              'some of its videos is another test set. Use undecodable_as_miss=True')
-        self.label_files = {key: name for key, name in (('group', group_file), ('kind', kind_file))
-                            if name is not None}
+        self.label_files = {key: name for key, name in (
+            ('group', group_file), ('kind', kind_file), ('rivals', rival_file)) if name is not None}
         self.exclude_file = exclude_file
         self.undecodable_as_miss = undecodable_as_miss
         self.missing_hint = missing_hint
