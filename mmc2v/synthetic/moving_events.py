@@ -1,7 +1,8 @@
 """Data sets of generated videos: moving events of five kinds, and moving shapes of one.
 
 Every test video but a static one has a twin that shows the same frames in reverse order, and the
-captions of both are in the set; see :mod:`mmc2v.synthetic.events`.
+captions of both are in the set; see :mod:`mmc2v.synthetic.events`. A quarter of the pairs that the
+kind 'order' could show never meet in training, and the test asks for them as a kind of its own.
 """
 import itertools
 import math
@@ -14,18 +15,22 @@ import numpy as np
 from .drawing import BACKGROUNDS, COLORS, SHAPES
 from .events import DIRECTIONS, KINDS, Event, draw_event, drawn_events
 
+UNSEEN_ORDER = 'unseen_order'
+
 
 class SyntheticVideo(NamedTuple):
     """A video, what is said of it, and what it is compared with.
 
     Attributes:
         event (Event): What it shows.
+        kind (str): Of its caption: the event's, or 'unseen_order'.
         frames (np.ndarray): (F, S, S, 3) uint8.
         captions (list[str]): One or several.
         group (str): In training its description, in the test its pair of twins.
     """
 
     event: Event
+    kind: str
     frames: np.ndarray
     captions: list[str]
     group: str
@@ -51,9 +56,31 @@ def refuse_out_of_range(spec: Any, even: Collection[str],
                              f'got {value}')
 
 
+def events_of(kind: str) -> list[Event]:
+    """List everything of a kind of captions whose frames are drawn, in a fixed order."""
+    if kind not in ('order', UNSEEN_ORDER):
+        return drawn_events(kind)
+    return [event for event in drawn_events('order')
+            if meets_in_test_alone(event) == (kind == UNSEEN_ORDER)]
+
+
+def meets_in_test_alone(event: Event) -> bool:
+    """Say whether the two shapes of a drawn event, in their colours, meet in the test alone.
+
+    In either order and on any background. Any two colours, and any two shapes, meet in training.
+    """
+    numbers = [tuple(names).index(name) for names, name in (
+        (COLORS, event.color), (COLORS, event.color2), (SHAPES, event.shape),
+        (SHAPES, event.shape2))]
+    return (numbers[0] + numbers[1] + numbers[2] + 2 * numbers[3]) % 4 == 0
+
+
 @dataclass(frozen=True)
 class MovingEvents:
     """What is generated; equal values give equal pixels.
+
+    Training has five kinds, the test also 'unseen_order': a shape and another, both of their
+    colours, that never follow each other in training.
 
     Args:
         num_train (int): Training videos of each kind; one of two is a reversed one.
@@ -76,8 +103,9 @@ class MovingEvents:
     seed: int = 0
 
     name: ClassVar[str] = 'moving_events'
-    version: ClassVar[int] = 1
-    kinds: ClassVar[tuple[str, ...]] = KINDS
+    version: ClassVar[int] = 2
+    kinds: ClassVar[tuple[str, ...]] = KINDS  # of training
+    test_kinds: ClassVar[tuple[str, ...]] = (*KINDS, UNSEEN_ORDER)
 
     def __post_init__(self) -> None:
         most_pairs = min(len(drawn_events(kind)) for kind in self.kinds)
@@ -89,7 +117,7 @@ class MovingEvents:
     @property
     def sizes(self) -> dict[str, int]:
         """Number of videos of each split."""
-        videos = sum(1 if kind == 'static' else 2 for kind in self.kinds)
+        videos = sum(1 if kind == 'static' else 2 for kind in self.test_kinds)
         return dict(train=len(self.kinds) * self.num_train, test=videos * self.num_test_pairs)
 
     def videos(self, split: str) -> Iterator[SyntheticVideo]:
@@ -100,17 +128,17 @@ class MovingEvents:
         """
         entries = list(self._entries(split))
         for index in np.random.default_rng((self.seed, split == 'test')).permutation(len(entries)):
-            event, group, seed = entries[index]
+            event, kind, group, seed = entries[index]
             rng = np.random.default_rng((self.seed, *seed))
             frames = draw_event(event, self.num_frames, self.size, rng)
             rng = np.random.default_rng((self.seed, *seed, event.is_drawn))
             captions = [event.caption(way) for way in rng.permutation(4)[:self.phrasings]]
-            yield SyntheticVideo(event, frames, captions, group)
+            yield SyntheticVideo(event, kind, frames, captions, group)
 
-    def _entries(self, split: str) -> Iterator[tuple[Event, str, tuple[int, int, int]]]:
-        """Yield events with their group and what their random choices are seeded by."""
-        for number, kind in enumerate(self.kinds):
-            events = drawn_events(kind)
+    def _entries(self, split: str) -> Iterator[tuple[Event, str, str, tuple[int, int, int]]]:
+        """Yield events with their kind, group and what their random choices are seeded by."""
+        for number, kind in enumerate(self.kinds if split == 'train' else self.test_kinds):
+            events = events_of(kind)
             chosen = np.random.default_rng(
                 (self.seed, 2 if split == 'train' else 4, number)).permutation(len(events))
             if split == 'train':
@@ -118,12 +146,12 @@ class MovingEvents:
                     # each event and its twin by turns, so that both recur equally often
                     event = events[chosen[index // 2 % len(events)]]
                     event = event.twin() if index % 2 else event
-                    yield event, ' '.join(event), (3, number, index)
+                    yield event, kind, ' '.join(event), (3, number, index)
             else:
                 for pair in range(self.num_test_pairs):
                     event = events[chosen[pair]]
                     for shown in dict.fromkeys((event, event.twin())):  # one where it is static
-                        yield shown, f'{kind} {pair}', (5, number, pair)
+                        yield shown, kind, f'{kind} {pair}', (5, number, pair)
 
 
 @dataclass(frozen=True)
@@ -149,6 +177,7 @@ class MovingShapes(MovingEvents):
     name: ClassVar[str] = 'moving_shapes'
     version: ClassVar[int] = 3
     kinds: ClassVar[tuple[str, ...]] = ('direction',)
+    test_kinds: ClassVar[tuple[str, ...]] = kinds
 
     def videos(self, split: str) -> Iterator[SyntheticVideo]:
         """Draw the videos of 'train', or of 'test' with twins one after the other."""
@@ -162,7 +191,7 @@ class MovingShapes(MovingEvents):
             event = events[index % len(events)]
             caption = event.caption(rng.integers(4))
             frames = draw_event(event, self.num_frames, self.size, rng, length_first=True)
-            yield SyntheticVideo(event, frames, [caption], ' '.join(event[1:5]))
+            yield SyntheticVideo(event, event.kind, frames, [caption], ' '.join(event[1:5]))
 
     def _test_videos(self) -> Iterator[SyntheticVideo]:
         events = drawn_events('direction')
@@ -173,4 +202,4 @@ class MovingShapes(MovingEvents):
             frames = draw_event(event, self.num_frames, self.size, rng, length_first=True)
             for shown, step in ((event, 1), (event.twin(), -1)):
                 caption = shown.caption(rng.integers(4))
-                yield SyntheticVideo(shown, frames[::step], [caption], f'pair {pair}')
+                yield SyntheticVideo(shown, shown.kind, frames[::step], [caption], f'pair {pair}')

@@ -64,8 +64,9 @@ def write_dataset(folder: Path, spec: MovingEvents, overwrite: bool = False) -> 
 
     ``train.json`` and ``test.json`` are annotations, ``train_groups.json`` names descriptions and
     ``test_groups.json`` pairs of twins; videos are in ``train/`` and ``test/``. Where there are
-    several kinds, ``train_kinds.json`` and ``test_kinds.json`` name them; otherwise ``train.txt``
-    and ``test.txt`` list videos and classes of motion for MMAction2's VideoDataset.
+    several kinds, ``train_kinds.json`` and ``test_kinds.json`` name them, and ``..._rivals.json``
+    which descriptions are each other's twins; otherwise ``train.txt`` and ``test.txt`` list videos
+    and classes of motion for MMAction2's VideoDataset.
 
     Args:
         folder (Path): Where to; made whole elsewhere and moved there when finished.
@@ -92,17 +93,19 @@ def write_dataset(folder: Path, spec: MovingEvents, overwrite: bool = False) -> 
 
 def _write_split(folder: Path, split: str, spec: MovingEvents) -> None:
     (folder / split).mkdir()
-    captions, groups, events = {}, {}, {}
+    captions, groups, kinds, changes, rivals = {}, {}, {}, {}, {}
     for index, video in enumerate(tqdm(spec.videos(split), total=spec.sizes[split],
                                        desc=f'{split} videos', mininterval=1)):
         name = f'{split}{index:05d}.mp4'  # ids are unique over splits
         write_video(folder / split / name, video.frames)
-        captions[name], groups[name], events[name] = video.captions, video.group, video.event
+        captions[name], groups[name] = video.captions, video.group
+        kinds[name], changes[name] = video.kind, video.event.change
+        rivals[name] = ' '.join(video.event if video.event.is_drawn else video.event.twin())
     files = {'': captions, '_groups': groups}
     if len(spec.kinds) > 1:
-        files['_kinds'] = {name: event.kind for name, event in events.items()}
+        files.update(_kinds=kinds, _rivals=rivals)
     else:
         (folder / f'{split}.txt').write_text(''.join(
-            f'{name} {CLASSES.index(event.change)}\n' for name, event in events.items()))
+            f'{name} {CLASSES.index(change)}\n' for name, change in changes.items()))
     for suffix, content in files.items():
         (folder / f'{split}{suffix}.json').write_text(json.dumps(content, indent=1))

@@ -3,10 +3,11 @@ import datetime
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
-from mmc2v.synthetic.events import KINDS
 from mmc2v.synthetic.moving_events import MovingEvents
 
 from ..tiny import ROOT, full_disk
@@ -25,26 +26,55 @@ def figures(found=40.0, pair=80.0, **kwargs):
     result = {}
     for direction in ('t2v', 'v2t'):
         result.update({f'{direction}/R1': found, f'{direction}/pair_R1': pair})
-        for kind in KINDS:
+        for kind in MovingEvents.test_kinds:
             result.update({f'{direction}/{kind}_R1': found, f'{direction}/{kind}_pair_R1': pair})
     return {**result, **kwargs}
+
+
+def curve(steps, **kwargs):
+    """Figures of validations after some steps: found, of 80 pairs."""
+    return {step: figures(found, 80, **kwargs) for step, found in steps.items()}
+
+
+def write_run(work_dir, found=40.0):
+    """Write what a finished run leaves."""
+    work_dir = Path(work_dir)
+    (work_dir / 'validations.json').write_text(json.dumps({4: figures(found)}))
+    (work_dir / 'best_and_last.json').write_text('{}')
+    torch.save(dict(state_dict={
+        'backbone.visual.proj': torch.ones(1), 'text_backbone.ln_final.bias': torch.ones(2),
+        'head.logit_scale': torch.tensor(3.0), 'neck.x': torch.ones(1)}), work_dir / 'iter_4.pth')
 
 
 def test_every_config_is_a_variant_and_all_are_of_equal_size(tool):
     import ablation_report
     from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mmc2v.registry import MODELS
+    init_default_scope('mmaction')
     configs = {path.stem: Config.fromfile(path) for path in tool['CONFIGS'].glob('*.py')}
-    assert set(configs) == set(ablation_report.VARIANTS)
+    assert set(configs) == {*ablation_report.VARIANTS, 'towers'}
     shared = ('train_dataloader', 'val_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
-    full = configs['full']
+    full, towers = configs['full'], configs.pop('towers')
+    at_random = configs['full_random_batches']
+    assert at_random.model == full.model
+    assert not at_random.train_dataloader.batch_sampler.pop('hard_negatives')
+    assert at_random.train_dataloader != full.train_dataloader
+    at_random.train_dataloader.batch_sampler.hard_negatives = True  # all else is equal
+    assert towers.model == configs['mean'].model
+    assert towers.train_dataloader.dataset.pipeline[1] == dict(type='SampleFrames', clip_len=1)
     for config in configs.values():
         assert all(config[key] == full[key] for key in shared)
         assert config.model.backbone == full.model.backbone
         assert config.model.text_backbone == full.model.text_backbone
-        assert config.model.neck.get('num_layers', 2) == 2
+    necks = {name: sum(parameter.numel() for parameter in MODELS.build(
+        configs[name].model).neck.parameters()) for name in ('transformer', 'tdb')}
+    assert necks['transformer'] == pytest.approx(necks['tdb'], rel=0.01)
     centers = {name: config.model.head.alignment.num_centers for name, config in configs.items()
                if config.model.head.get('alignment')}
-    assert centers == dict(mean_tab=5, full=5, full_frame_branch=5, full_k1=1, full_k3=3, full_k7=7)
+    assert centers == dict(mean_tab=5, full=5, full_frame_branch=5, full_k1=1, full_k3=3, full_k7=7,
+                           full_random_batches=5)
     assert configs['full_frame_branch'].model.neck.local_branch.type == 'mmc2v.FrameLocalBranch'
 
 
@@ -52,24 +82,32 @@ def test_finished_runs_are_not_repeated_and_others_resume(tool, tmp_path, monkey
     started = []
 
     def run(command, **kwargs):
-        work_dir = command[command.index('--work-dir') + 1]
-        started.append(work_dir.rsplit('/', 1)[1])
+        work_dir = Path(command[command.index('--work-dir') + 1])
+        seed = work_dir.name[-1]
+        started.append(work_dir.name)
         assert '--resume' in command
-        assert f'randomness.seed={work_dir[-1]}' in command
-        metrics = dict(last=dict(metrics=figures(found=float(work_dir[-1]))))
-        with open(f'{work_dir}/best_and_last.json', 'w') as file:
-            json.dump(metrics, file)
-        open(f'{work_dir}/epoch_4.pth', 'w').close()
+        assert f'randomness.seed={seed}' in command
+        towers = tmp_path / f'towers-seed{seed}' / 'clip.pth'
+        assert (f'model.pretrained={towers}' in command) == ('towers' not in work_dir.name)
+        assert 'towers' in work_dir.name or towers.is_file()
+        write_run(work_dir, float(seed))
         return type('Result', (), dict(returncode=0))
     monkeypatch.setattr(tool['subprocess'], 'run', run)
     runs = [(name, seed) for seed in (0, 1) for name in ('mean', 'full')]
-    results = tool['train_all'](runs, tmp_path, 2)
-    assert sorted(started) == ['full-seed0', 'full-seed1', 'mean-seed0', 'mean-seed1']
-    assert results['full', 1]['t2v/R1'] == 1.0
-    assert not list(tmp_path.rglob('*.pth'))
+    tool['train_all'](runs, tmp_path, 2)
+    assert sorted(started) == ['full-seed0', 'full-seed1', 'mean-seed0', 'mean-seed1',
+                               'towers-seed0', 'towers-seed1']
+    import ablation_report
+    curves = ablation_report.read_curves(tmp_path)
+    assert set(curves) == set(runs)
+    assert curves['full', 1][4]['t2v/R1'] == 1.0
+    assert {path.name for path in tmp_path.rglob('*.pth')} == {'clip.pth'}
+    weights = torch.load(tmp_path / 'towers-seed0' / 'clip.pth', weights_only=True)
+    assert {name: value.tolist() for name, value in weights.items()} == {
+        'visual.proj': [1.0], 'ln_final.bias': [1.0, 1.0], 'logit_scale': 3.0}
     (tmp_path / 'full-seed1' / 'best_and_last.json').unlink()
     started.clear()
-    assert tool['train_all'](runs, tmp_path, 2) == results
+    tool['train_all'](runs, tmp_path, 2)
     assert started == ['full-seed1']
     assert '[4/4]' in capsys.readouterr().out
 
@@ -81,28 +119,41 @@ def test_a_run_without_its_validation_is_trained_again(tool, tmp_path, monkeypat
     def run(command, **kwargs):
         codes.append(0)
         if len(codes) == 2:
-            (tmp_path / 'mean-seed0' / 'best_and_last.json').write_text(
-                json.dumps(dict(last=dict(metrics=figures(12)))))
+            write_run(tmp_path / 'mean-seed0')
         return type('Result', (), dict(returncode=0))
     monkeypatch.setattr(tool['subprocess'], 'run', run)
-    assert tool['train']('mean', 0, tmp_path / 'mean-seed0')['t2v/R1'] == 12
+    tool['train']('mean', 0, tmp_path / 'mean-seed0')
     assert len(codes) == 2
 
 
 def test_a_run_that_fails_is_an_error_with_its_last_words(tool, tmp_path):
     tool['train'].__globals__['CONFIGS'] = tmp_path  # where there are none
-    with pytest.raises(ChildProcessError, match=r'mean with seed 0 ended with 1.*(?s:.)*mean\.py'):
+    with pytest.raises(ChildProcessError,
+                       match=r'towers with seed 0 ended with 1.*(?s:.)*towers\.py'):
         tool['train_all']([('mean', 0)], tmp_path, 1)
-    assert (tmp_path / 'mean-seed0' / 'output.txt').is_file()
+    assert (tmp_path / 'towers-seed0' / 'output.txt').is_file()
+
+
+def test_steps_to_learn_are_those_from_which_it_stays(tool):
+    import ablation_report
+    # 80 pairs found, so 72 are 90 percent
+    learned = ablation_report.steps_to_learn
+    assert learned(curve({40: 40, 80: 73, 120: 71, 160: 72, 200: 80}), 'size') == 160
+    assert learned(curve({40: 72, 80: 80}), 'size') == 40
+    assert learned(curve({40: 80, 80: 71}), 'size') is None
+    one_way = curve({40: 80}, **{'v2t/size_R1': 60.0})
+    assert learned(one_way, 'size') is None
+    assert learned(one_way, 'order') == 40
 
 
 def test_report_has_means_spreads_and_bounds(tool, tmp_path):
     import ablation_report
-    results = {('mean', 0): figures(40, 80), ('mean', 1): figures(42, 80),
-               ('full', 0): figures(90, 90), ('full', 1): figures(80, 90)}
+    curves = {('mean', 0): {40: figures(40, 80)}, ('mean', 1): {40: figures(42, 80)},
+              ('full', 0): {40: figures(80, 90), 80: figures(90, 90)},
+              ('full', 1): {40: figures(80, 90), 80: figures(80, 90)}}
     page = tmp_path / 'ablation.md'
     page.write_text('Before.\n<!-- results -->\noutdated\n<!-- end of results -->\nAfter.\n')
-    ablation_report.write_report(results, page, datetime.date(2026, 11, 21))
+    ablation_report.write_report(curves, page, datetime.date(2026, 11, 21))
     text = page.read_text()
     assert text.startswith('Before.\n')
     assert text.endswith('After.\n')
@@ -111,21 +162,27 @@ def test_report_has_means_spreads_and_bounds(tool, tmp_path):
     assert '4 runs, seeds 0, 1' in text
     assert '| 41.0 ± 1.4 (80.0) |' in text
     assert '| 94.4 ± 7.9 / 94.4 ± 7.9 |' in text  # 100 and 88.9 percent of pair R@1
-    assert 'Of 16 figures of the variants without time, 0 are further than three' in text
+    assert '| TDB + TAB, K = 5 (CLIP2Video) | 80 | 80, not | 80, not |' in text
+    assert '| mean pooling | 40 | not, not | not, not |' in text
+    assert 'Of 24 pair R@1 by variant, direction and kind 12 are at least 90 %' in text
+    assert 'the least is 80.0 (mean pooling, ' in text
+    assert 'Of 20 figures of the variants without time, 0 are further than three' in text
     assert (tmp_path / 'ablation.png').stat().st_size > 10_000
+    assert (tmp_path / 'ablation_steps.png').stat().st_size > 10_000
     (tmp_path / 'other.md').write_text('no markers')
     with pytest.raises(ValueError, match='between which results go'):
-        ablation_report.write_report(results, tmp_path / 'other.md', datetime.date(2026, 1, 1))
+        ablation_report.write_report(curves, tmp_path / 'other.md', datetime.date(2026, 1, 1))
 
 
 def test_a_page_is_old_or_new_where_the_disk_is_full(tool, tmp_path, monkeypatch):
     import ablation_picture
     import ablation_report
-    monkeypatch.setattr(ablation_picture, 'picture', lambda bars, path: None)
+    for name in ('picture', 'picture_of_steps'):
+        monkeypatch.setattr(ablation_picture, name, lambda *args: None)
     page = tmp_path / 'ablation.md'
     page.write_text('Before.\n<!-- results -->\nold\n<!-- end of results -->\nAfter.\n')
     with full_disk(), pytest.raises(OSError, match=r'ablation\.md'):
-        ablation_report.write_report({('mean', 0): figures(40, 80)}, page,
+        ablation_report.write_report({('mean', 0): {40: figures(40, 80)}}, page,
                                      datetime.date(2026, 11, 21))
     assert page.read_text() == 'Before.\n<!-- results -->\nold\n<!-- end of results -->\nAfter.\n'
 

@@ -214,8 +214,8 @@ def test_the_report_of_the_ablation_is_written_from_its_runs(tmp_path):
     for seed in (0, 1):
         folder = tmp_path / 'runs' / f'full-seed{seed}'
         folder.mkdir(parents=True)
-        (folder / 'best_and_last.json').write_text(json.dumps(
-            dict(last=dict(metrics=figures(90 - 10 * seed, 90)))))
+        (folder / 'best_and_last.json').write_text('{}')  # it is finished
+        (folder / 'validations.json').write_text(json.dumps({8: figures(90 - 10 * seed, 90)}))
     (tmp_path / 'runs' / 'another-seed0').mkdir()
     page = tmp_path / 'page.md'
     code, _, shown = run('analysis_tools/ablation_report.py', tmp_path / 'runs', '--report', page)

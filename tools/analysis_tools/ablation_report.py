@@ -1,4 +1,4 @@
-"""Write the tables, the bounds and the picture of the ablation anew from its finished runs.
+"""Write the tables, the bounds and the pictures of the ablation anew from its finished runs.
 
     python tools/analysis_tools/ablation_report.py work_dirs/ablation
 
@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 from results_page import page_with_markers, table, write_results
@@ -29,25 +29,35 @@ VARIANTS = {
     'mean': 'mean pooling',
     'mean_tab': 'mean pooling + TAB',
     'transformer': 'temporal transformer',
+    'transformer_positions': 'temporal transformer, large positions',
     'tdb': 'TDB',
     'full': 'TDB + TAB, K = 5 (CLIP2Video)',
     'full_frame_branch': 'TDB + TAB, no differences in its coarse branch',
     'full_k1': 'TDB + TAB, K = 1',
     'full_k3': 'TDB + TAB, K = 3',
     'full_k7': 'TDB + TAB, K = 7',
+    'full_random_batches': 'TDB + TAB, K = 5, batches at random',
 }
 BLIND = ('mean', 'mean_tab')  # to the order of frames
 DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
 Figures = Mapping[str, float]
 Results = Mapping[tuple[str, int], Figures]  # of each variant and seed
+Curves = Mapping[tuple[str, int], Mapping[int, Figures]]  # after so many steps
+LEARNED = 90  # percent of twins told apart
 
 
-def read_figures(work_dir: Path) -> Figures:
-    """Return the figures of the last validation of a finished run."""
-    return json.loads((work_dir / 'best_and_last.json').read_text())['last']['metrics']
+def read_curve(work_dir: Path) -> dict[int, Figures]:
+    """Return the figures of each validation of a run, by the number of steps before it."""
+    found = json.loads((work_dir / 'validations.json').read_text())
+    return {int(step): figures for step, figures in found.items()}
 
 
-def read_results(out: Path) -> Results:
+def last(curve: Mapping[int, Figures]) -> Figures:
+    """Return the figures of the last validation."""
+    return curve[max(curve)]
+
+
+def read_curves(out: Path) -> Curves:
     """Return the figures of all finished runs of a folder.
 
     Raises:
@@ -57,7 +67,7 @@ def read_results(out: Path) -> Results:
     for path in sorted(out.glob('*-seed*/best_and_last.json')):
         name = re.fullmatch(r'(\w+)-seed(\d+)', path.parent.name)
         if name and name[1] in VARIANTS:
-            found[name[1], int(name[2])] = read_figures(path.parent)
+            found[name[1], int(name[2])] = read_curve(path.parent)
     if not found:
         raise ValueError(f"'{out}' holds no finished run of the ablation; train them by "
                          'tools/analysis_tools/ablation.py')
@@ -93,6 +103,21 @@ def twin_share(figures: Figures, direction: str, kind: str) -> float:
     return 100 * found / max(figures[f'{direction}/{kind}_pair_R1'], 1e-9)
 
 
+def told_apart(figures: Figures, kind: str) -> float:
+    """Return the mean of both directions' :func:`twin_share`."""
+    return sum(twin_share(figures, direction, kind) for direction in DIRECTIONS) / len(DIRECTIONS)
+
+
+def steps_to_learn(curve: Mapping[int, Figures], kind: str) -> Optional[int]:
+    """Return after how many steps twins are told apart from then on, None if they are not."""
+    learned = None
+    for step in sorted(curve, reverse=True):
+        if told_apart(curve[step], kind) < LEARNED:
+            break
+        learned = step
+    return learned
+
+
 def standard_errors_off(figures: Figures, direction: str, kind: str,
                         spec: MovingEvents) -> float:
     """Return by how many standard errors R@1 is off half of pair R@1; ties count half.
@@ -106,17 +131,17 @@ def standard_errors_off(figures: Figures, direction: str, kind: str,
     return (twin_share(figures, direction, kind) / 100 - 0.5) * found / (0.25 * found) ** 0.5
 
 
-def tables(results: Results, spec: MovingEvents) -> list[str]:
+def tables(curves: Curves, spec: MovingEvents) -> list[str]:
     """Lay out all tables as Markdown.
 
     Args:
-        results (Results): Figures of each variant and seed.
+        curves (Curves): Figures of each variant and seed.
         spec (MovingEvents): What they were measured on.
     """
     from ablation_picture import TEMPORAL
 
-    from mmc2v.synthetic.events import KINDS
-
+    results = {run: last(curve) for run, curve in curves.items()}
+    kinds = spec.test_kinds
     names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
     lines = ['### Among all videos', '', *table(
         ['variant', 'T2V R@1', 'V2T R@1', 'T2V pair R@1', 'V2T pair R@1'],
@@ -124,16 +149,59 @@ def tables(results: Results, spec: MovingEvents) -> list[str]:
             't2v/R1', 'v2t/R1', 't2v/pair_R1', 'v2t/pair_R1'))] for name in names])]
     for direction, title in DIRECTIONS.items():
         lines += [f'### {title} R@1 (pair R@1) by kind of caption, among videos of that kind', '',
-                  *table(['variant', *KINDS], [
+                  *table(['variant', *map(title_of, kinds)], [
                       [VARIANTS[name], *(with_pair(results, name, direction, kind)
-                                         for kind in KINDS)] for name in names])]
+                                         for kind in kinds)] for name in names])]
     lines += ['### Twins told apart: R@1 in percent of pair R@1', '',
               '50 is guessing, 100 is always right; T2V / V2T, ties count half.', '', *table(
-                  ['variant', *TEMPORAL],
+                  ['variant', *map(title_of, TEMPORAL)],
                   [[VARIANTS[name], *(' / '.join(over_seeds(
                       results, name, lambda m, d=d, kind=kind: twin_share(m, d, kind))
                       for d in DIRECTIONS) for kind in TEMPORAL)] for name in names])]
-    return lines + bounds(results, spec, TEMPORAL)
+    return [*lines, *steps_table(curves, names, TEMPORAL), *plateau(results, names, spec),
+            *bounds(results, spec, TEMPORAL)]
+
+
+def title_of(kind: str) -> str:
+    """Return the name of a kind as a table has it."""
+    return kind.replace('_', ' ')
+
+
+def steps_table(curves: Curves, names: list[str], kinds: list[str]) -> list[str]:
+    """Lay out when each seed of a variant had learned a kind."""
+    def cell(name: str, kind: str) -> str:
+        steps = [steps_to_learn(curve, kind) for (variant, _), curve in sorted(curves.items())
+                 if variant == name]
+        return ', '.join('not' if step is None else str(step) for step in steps)
+
+    return [f'### Steps until {LEARNED} of 100 twins are told apart', '',
+            'Mean of T2V and V2T, at the first validation from which it stays so; one number a '
+            'seed, "not" where it is not reached in the steps of the run.', '', *table(
+                ['variant', 'steps', *map(title_of, kinds)],
+                [[VARIANTS[name], str(max(step for (variant, _), curve in curves.items()
+                                          if variant == name for step in curve)),
+                  *(cell(name, kind) for kind in kinds)] for name in names])]
+
+
+def plateau(results: Results, names: list[str], spec: MovingEvents) -> list[str]:
+    """Say how well looks are known at the end: the least pair R@1, and the widest spread."""
+    seen = {}
+    for name in names:
+        for direction in DIRECTIONS:
+            for kind in spec.test_kinds:
+                values = [figures[f'{direction}/{kind}_pair_R1']
+                          for (variant, _), figures in results.items() if variant == name]
+                seen[VARIANTS[name], DIRECTIONS[direction], title_of(kind)] = (
+                    float(np.mean(values)), float(np.std(values, ddof=min(1, len(values) - 1))))
+    below = sum(mean < 90 for mean, _ in seen.values())
+    wide = sum(spread > 4 for _, spread in seen.values())
+    least, widest = (pick(seen, key=lambda key, n=number: seen[key][n])
+                     for pick, number in ((min, 0), (max, 1)))
+    return ['### Have they learned what things look like?', '',
+            f'Of {len(seen)} pair R@1 by variant, direction and kind {len(seen) - below} are at '
+            f'least 90 % in the mean over seeds; the least is {seen[least][0]:.1f} '
+            f'({", ".join(least)}). {len(seen) - wide} have a standard deviation of at most 4 '
+            f'points over seeds; the widest is {seen[widest][1]:.1f} ({", ".join(widest)}).', '']
 
 
 def bounds(results: Results, spec: MovingEvents, kinds: list[str]) -> list[str]:
@@ -160,9 +228,7 @@ def bounds(results: Results, spec: MovingEvents, kinds: list[str]) -> list[str]:
 
 def bars_of(results: Results) -> list[Bars]:
     """Return what is drawn, for each variant that was run."""
-    from ablation_picture import TEMPORAL, Bars
-
-    from mmc2v.synthetic.events import KINDS
+    from ablation_picture import KINDS, TEMPORAL, Bars
 
     bars = []
     for name in VARIANTS:
@@ -182,31 +248,50 @@ def _mean_and_spread(runs: list[list[float]]) -> np.ndarray:
     return np.stack([np.mean(runs, axis=0), spread])
 
 
-def write_report(results: Results, path: Path, date: datetime.date) -> None:
-    """Write the part of the report between the markers anew, and the picture beside it.
+def lines_of(curves: Curves) -> dict[str, dict[int, list[float]]]:
+    """Return what is drawn over steps: by variant and step, twins told apart of each kind.
+
+    It is the mean over seeds.
+    """
+    from ablation_picture import TEMPORAL
+
+    lines: dict[str, dict[int, list[float]]] = {}
+    for name in VARIANTS:
+        runs = [curve for (variant, _), curve in curves.items() if variant == name]
+        common = set.intersection(*map(set, runs)) if runs else ()
+        for step in sorted(common):
+            lines.setdefault(VARIANTS[name], {})[step] = [
+                float(np.mean([told_apart(curve[step], kind) for curve in runs]))
+                for kind in TEMPORAL]
+    return lines
+
+
+def write_report(curves: Curves, path: Path, date: datetime.date) -> None:
+    """Write the part of the report between the markers anew, and the pictures beside it.
 
     Args:
-        results (Results): Figures of each variant and seed.
+        curves (Curves): Figures of each variant and seed.
         path (Path): Markdown file; what stands outside the markers is kept.
         date (datetime.date): Of today.
 
     Raises:
         ValueError: If the file lacks the markers.
     """
-    from ablation_picture import picture
+    from ablation_picture import picture, picture_of_steps
 
     from mmc2v.synthetic.moving_events import MovingEvents
 
-    spec = MovingEvents()
-    seeds = sorted({seed for _, seed in results})
-    image = path.with_suffix('.png')
+    seeds = sorted({seed for _, seed in curves})
+    image, steps = path.with_suffix('.png'), path.with_name(f'{path.stem}_steps.png')
     lines = ['',
              f'Written on {date} by `python tools/analysis_tools/ablation.py`: '
-             f'{len(results)} runs, seeds {", ".join(map(str, seeds))}; mean ± standard deviation '
+             f'{len(curves)} runs, seeds {", ".join(map(str, seeds))}; mean ± standard deviation '
              'over seeds.', '', f'![twins told apart, and T2V R@1 by kind]({image.name})', '',
-             *tables(results, spec)]
-    page_with_markers(path)  # before the picture is another
-    picture(bars_of(results), image)
+             f'![twins told apart over steps]({steps.name})', '',
+             *tables(curves, MovingEvents())]
+    page_with_markers(path)  # before the pictures are others
+    picture(bars_of({run: last(curve) for run, curve in curves.items()}), image)
+    picture_of_steps(lines_of(curves), steps)
     write_results(path, lines)
 
 
@@ -218,9 +303,9 @@ def main() -> None:
                         'default docs/ablation.md',
                         default=Path(__file__).resolve().parents[2] / 'docs' / 'ablation.md')
     args = parser.parse_args()
-    results = read_results(args.runs)
-    write_report(results, args.report, datetime.date.today())
-    print(f'{len(results)} runs; written: {args.report}')
+    curves = read_curves(args.runs)
+    write_report(curves, args.report, datetime.date.today())
+    print(f'{len(curves)} runs; written: {args.report}')
 
 
 if __name__ == '__main__':
