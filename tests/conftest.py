@@ -1,5 +1,6 @@
 """What holds for every test."""
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def _folders_end_with_their_module(request, tmp_path_factory):
     if request.session.testsfailed == failures:  # else someone wants to look
         for folder in set(root.iterdir()) - before:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _loaders_hear_of_their_workers():
+    """Let torch set its handler again: it does so once a process, and tools that fail drop it."""
+    yield
+    handling = sys.modules.get('torch.utils.data._utils.signal_handling')
+    if handling is not None and signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL:
+        handling._SIGCHLD_handler_set = False
 
 
 def pytest_terminal_summary(terminalreporter):
