@@ -47,14 +47,14 @@ def write_run(work_dir, found=40.0):
 
 
 def test_every_config_is_a_variant_and_all_are_of_equal_size(tool):
-    import ablation_report
+    import ablation_runs
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
     from mmc2v.registry import MODELS
     init_default_scope('mmaction')
     configs = {path.stem: Config.fromfile(path) for path in tool['CONFIGS'].glob('*.py')}
-    assert set(configs) == {*ablation_report.VARIANTS, 'towers'}
+    assert set(configs) == {*ablation_runs.VARIANTS, 'towers'}
     shared = ('train_dataloader', 'val_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
     full, towers = configs['full'], configs.pop('towers')
     at_random = configs['full_random_batches']
@@ -97,8 +97,8 @@ def test_finished_runs_are_not_repeated_and_others_resume(tool, tmp_path, monkey
     tool['train_all'](runs, tmp_path, 2)
     assert sorted(started) == ['full-seed0', 'full-seed1', 'mean-seed0', 'mean-seed1',
                                'towers-seed0', 'towers-seed1']
-    import ablation_report
-    curves = ablation_report.read_curves(tmp_path)
+    import ablation_runs
+    curves = ablation_runs.read_curves(tmp_path)
     assert set(curves) == set(runs)
     assert curves['full', 1][4]['t2v/R1'] == 1.0
     assert {path.name for path in tmp_path.rglob('*.pth')} == {'clip.pth'}
@@ -169,6 +169,14 @@ def test_report_has_means_spreads_and_bounds(tool, tmp_path):
     assert 'Of 20 figures of the variants without time, 0 are further than three' in text
     assert (tmp_path / 'ablation.png').stat().st_size > 10_000
     assert (tmp_path / 'ablation_steps.png').stat().st_size > 10_000
+    import ablation_runs
+    written = tmp_path / 'ablation_runs.json'
+    assert ablation_runs.read_curves(written) == curves
+    more = tmp_path / 'more.json'
+    ablation_runs.write_curves({('tdb', 0): {40: figures(1, 2)}, ('mean', 0): {40: figures(3, 4)}},
+                               more)
+    assert set(ablation_runs.read_curves(written, more)) == {*curves, ('tdb', 0)}
+    assert ablation_runs.read_curves(written, more)['mean', 0] == curves['mean', 0]
     (tmp_path / 'other.md').write_text('no markers')
     with pytest.raises(ValueError, match='between which results go'):
         ablation_report.write_report(curves, tmp_path / 'other.md', datetime.date(2026, 1, 1))

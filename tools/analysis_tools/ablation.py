@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Optional
 
 import torch
-from ablation_report import VARIANTS, last, read_curve, read_curves, summary_line, write_report
+from ablation_report import summary_line, write_report
+from ablation_runs import VARIANTS, last, read_curve, read_curves
 from results_page import page_with_markers
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))

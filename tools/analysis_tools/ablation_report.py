@@ -1,20 +1,21 @@
 """Write the tables, the bounds and the pictures of the ablation anew from its finished runs.
 
-    python tools/analysis_tools/ablation_report.py work_dirs/ablation
+    python tools/analysis_tools/ablation_report.py work_dirs/ablation docs/ablation_runs.json
 
-tools/analysis_tools/ablation.py does the same at its end; this trains nothing.
+tools/analysis_tools/ablation.py does the same at its end; this trains nothing. The figures of all
+runs go into a file beside the page, from which the report can be written again, also with further
+runs: where several sources have a run, the first one counts.
 """
 from __future__ import annotations
 
 import datetime
-import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import numpy as np
+from ablation_runs import VARIANTS, Curves, Figures, Results, last, read_curves, write_curves
 from results_page import page_with_markers, table, write_results
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -25,53 +26,9 @@ if TYPE_CHECKING:
 
     from mmc2v.synthetic.moving_events import MovingEvents
 
-VARIANTS = {
-    'mean': 'mean pooling',
-    'mean_tab': 'mean pooling + TAB',
-    'transformer': 'temporal transformer',
-    'transformer_positions': 'temporal transformer, large positions',
-    'tdb': 'TDB',
-    'full': 'TDB + TAB, K = 5 (CLIP2Video)',
-    'full_frame_branch': 'TDB + TAB, no differences in its coarse branch',
-    'full_k1': 'TDB + TAB, K = 1',
-    'full_k3': 'TDB + TAB, K = 3',
-    'full_k7': 'TDB + TAB, K = 7',
-    'full_random_batches': 'TDB + TAB, K = 5, batches at random',
-}
 BLIND = ('mean', 'mean_tab')  # to the order of frames
 DIRECTIONS = {'t2v': 'T2V', 'v2t': 'V2T'}
-Figures = Mapping[str, float]
-Results = Mapping[tuple[str, int], Figures]  # of each variant and seed
-Curves = Mapping[tuple[str, int], Mapping[int, Figures]]  # after so many steps
 LEARNED = 90  # percent of twins told apart
-
-
-def read_curve(work_dir: Path) -> dict[int, Figures]:
-    """Return the figures of each validation of a run, by the number of steps before it."""
-    found = json.loads((work_dir / 'validations.json').read_text())
-    return {int(step): figures for step, figures in found.items()}
-
-
-def last(curve: Mapping[int, Figures]) -> Figures:
-    """Return the figures of the last validation."""
-    return curve[max(curve)]
-
-
-def read_curves(out: Path) -> Curves:
-    """Return the figures of all finished runs of a folder.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    found = {}
-    for path in sorted(out.glob('*-seed*/best_and_last.json')):
-        name = re.fullmatch(r'(\w+)-seed(\d+)', path.parent.name)
-        if name and name[1] in VARIANTS:
-            found[name[1], int(name[2])] = read_curve(path.parent)
-    if not found:
-        raise ValueError(f"'{out}' holds no finished run of the ablation; train them by "
-                         'tools/analysis_tools/ablation.py')
-    return found
 
 
 def summary_line(figures: Figures) -> str:
@@ -283,27 +240,31 @@ def write_report(curves: Curves, path: Path, date: datetime.date) -> None:
 
     seeds = sorted({seed for _, seed in curves})
     image, steps = path.with_suffix('.png'), path.with_name(f'{path.stem}_steps.png')
+    runs = path.with_name(f'{path.stem}_runs.json')
     lines = ['',
              f'Written on {date} by `python tools/analysis_tools/ablation.py`: '
              f'{len(curves)} runs, seeds {", ".join(map(str, seeds))}; mean ± standard deviation '
              'over seeds.', '', f'![twins told apart, and T2V R@1 by kind]({image.name})', '',
              f'![twins told apart over steps]({steps.name})', '',
+             f'The figures of every validation of every run: [{runs.name}]({runs.name}).', '',
              *tables(curves, MovingEvents())]
     page_with_markers(path)  # before the pictures are others
     picture(bars_of({run: last(curve) for run, curve in curves.items()}), image)
     picture_of_steps(lines_of(curves), steps)
+    write_curves(curves, runs)
     write_results(path, lines)
 
 
 def main() -> None:
     """Read the figures and write."""
     parser = Parser(__doc__)
-    parser.add_argument('runs', type=Path, help='folder of the runs, --out of ablation.py')
+    parser.add_argument('runs', type=Path, nargs='+', help='folder of runs, --out of ablation.py, '
+                        'or the figures that a report wrote')
     parser.add_argument('--report', type=Path, help='file whose generated part is written anew; '
                         'default docs/ablation.md',
                         default=Path(__file__).resolve().parents[2] / 'docs' / 'ablation.md')
     args = parser.parse_args()
-    curves = read_curves(args.runs)
+    curves = read_curves(*args.runs)
     write_report(curves, args.report, datetime.date.today())
     print(f'{len(curves)} runs; written: {args.report}')
 
