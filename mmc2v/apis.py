@@ -155,6 +155,12 @@ def reading_steps(model: nn.Module, for_text: bool,
                     if name == 'PackRetrievalInputs' or (name == 'Tokenize') == for_text])
 
 
+def takes_features(model: nn.Module) -> bool:
+    """Say whether a model of :func:`init_model` reads features in place of videos."""
+    return any(step['type'].split('.')[-1] == 'LoadFeatures'
+               for step in model.cfg.test_dataloader.dataset.pipeline)
+
+
 def _refuse_no_list(name: str, values: Sequence[str]) -> None:
     if isinstance(values, (str, Path)) or len(values) == 0:
         raise ValueError(f'{name} must be a list with at least one element, got {values!r}')

@@ -22,6 +22,7 @@ from mmc2v.apis import (
     encode_texts,
     init_model,
     reading_steps,
+    takes_features,
     usable_device,
 )
 from mmc2v.progress import progress
@@ -66,8 +67,7 @@ class MTEBEncoder(AbsEncoder):
                  stated: Optional[Mapping[str, Any]] = None) -> None:
         self.model = init_model(config, checkpoint, device=usable_device(device), bf16=bf16)
         self.workers = workers
-        steps = self.model.cfg.test_dataloader.dataset.pipeline
-        if any(step['type'].split('.')[-1] == 'LoadFeatures' for step in steps):
+        if takes_features(self.model):
             raise ValueError('the model takes features in place of frames, and the tasks of MTEB '
                              'have videos alone')
         self.mteb_model_meta = describe(self.model, model_name, revision, bf16, stated or {},

@@ -85,6 +85,7 @@ class ClipFrames:
         opener = dict(pipeline[opening])
         if opener.get('backend', 'pyav') != 'decord':  # which cannot
             opener['tolerant'] = True
+        opener.pop('keep_gb', None)  # no video is read twice
         self._open = Compose([opener])
         self._sample = Compose(list(pipeline[opening + 1:decoding]))
         self._prepare = Compose([step for step, kind in zip(pipeline, kinds)

@@ -121,6 +121,14 @@ def test_clips_of_a_file_are_read_as_evaluation_reads_them(tmp_path):
             assert clips.spans[-1].tolist() == [0, reader.duration]
 
 
+def test_videos_of_a_search_do_not_stay_in_memory():
+    """Each is read once, and an index may be of thousands of hours."""
+    steps = pipeline()
+    opening = [step['type'].endswith('OpenVideo') for step in steps].index(True)
+    steps[opening] = dict(steps[opening], keep_gb=1.0)
+    assert ClipFrames(steps, 2.0, 1.0)._open.transforms[0].keep_gb == 0
+
+
 def test_features_cannot_be_searched():
     with pytest.raises(ValueError, match='opens no videos'):
         ClipFrames([dict(type='mmc2v.LoadFeatures')], 10, 5)

@@ -86,6 +86,16 @@ def test_a_neck_with_order_ties_nowhere(data, tmp_path):
     assert 'the model sees a difference between twins' in shown
 
 
+def test_a_model_of_features_is_refused(data, tmp_path):
+    path, weights = model_files(tmp_path, 'mean', 64)
+    config = Config.fromfile(path)
+    config.test_dataloader.dataset.pipeline[:4] = [dict(type='mmc2v.LoadFeatures')]
+    config.dump(path)
+    code, said, _ = run(TOOL, path, weights, '--data', data)
+    assert code == 1
+    assert 'takes features in place of frames' in said
+
+
 def test_sampling_that_takes_other_frames_of_the_twin_is_replaced(data, tmp_path):
     """Of 6 frames linspace takes 0, 1, 3, 5, of the reversed video so others."""
     result, shown = measured(data, tmp_path, *model_files(tmp_path, 'mean', num_frames=4))

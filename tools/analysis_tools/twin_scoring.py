@@ -42,11 +42,17 @@ def score_model(config: str, checkpoint: Optional[str], device: str, twins: Twin
         device (str): Where it runs.
         twins (TwinSet): Pairs.
         batch_size (int): Videos at a time.
+
+    Raises:
+        ValueError: If it takes features in place of frames.
     """
-    from mmc2v.apis import encode_texts, encode_videos, init_model
+    from mmc2v.apis import encode_texts, encode_videos, init_model, takes_features
     from mmc2v.progress import progress
 
     model = init_model(config, checkpoint, device)
+    if takes_features(model):
+        raise ValueError('the model takes features in place of frames: extract those of the '
+                         'videos, encode them by it, and give the vectors by --embeddings')
     pipeline, sampling, same_frames = _symmetric_pipeline(model, twins)
     starts = range(0, len(twins.videos), batch_size)
     video = np.concatenate([
