@@ -77,7 +77,6 @@ def picture_of_steps(lines: Mapping[str, Mapping[int, Sequence[float]]], path: P
         axes.axhline(50, color='black', linewidth=0.8, linestyle='--')
         axes.set_title(title, fontsize=12)
         axes.set_xlabel('steps')
-        axes.set_xscale('log')
     plots[0].set_ylabel('twins told apart, %')
     plots[0].set_ylim(40, 102)
     figure.legend(*plots[0].get_legend_handles_labels(), fontsize=11, ncols=4,
