@@ -166,14 +166,15 @@ def test_mteb_takes_an_exported_model_as_the_model(exported, tmp_path):
     paths = made_tasks.write_videos(tmp_path)
     model = MTEBEncoder('made/model', device='cpu', config=exported / 'config.py',
                         checkpoint=str(exported / 'model.pth'))
-    other = MTEBEncoder('made/model', device='cpu', config=exported / 'onnx')
-    for letter in 'tv':
-        found, expected = (made_tasks.encode(each, made_tasks.rows(paths, letter))
-                           for each in (other, model))
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-    meta = other.mteb_model_meta
-    assert (meta.framework, meta.embed_dim, meta.n_parameters) == (['ONNX'], 64, None)
-    assert meta.revision == model.mteb_model_meta.revision
+    expected = {letter: made_tasks.encode(model, made_tasks.rows(paths, letter)) for letter in 'tv'}
+    for kind, framework in (('onnx', 'ONNX'), ('pt2', 'PyTorch')):
+        other = MTEBEncoder('made/model', device='cpu', config=exported / kind)
+        for letter, vectors in expected.items():
+            found = made_tasks.encode(other, made_tasks.rows(paths, letter))
+            torch.testing.assert_close(found, vectors, rtol=0, atol=1e-6)
+        meta = other.mteb_model_meta
+        assert (meta.framework, meta.embed_dim, meta.n_parameters) == ([framework], 64, None)
+        assert meta.revision == model.mteb_model_meta.revision
 
 
 def test_a_question_needs_neither_torch_nor_mmaction(exported, tmp_path):
