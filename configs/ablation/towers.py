@@ -4,7 +4,7 @@ _base_ = ['mean.py']
 
 pipeline = [
     dict(type='mmc2v.OpenVideo', keep_gb=1.0),
-    dict(type='SampleFrames', clip_len=1),  # another frame of it each time
+    dict(type='mmaction.SampleFrames', clip_len=1),  # another frame of it each time
     dict(type='mmc2v.DecodeFrames'),
     dict(type='mmc2v.ResizeCenterCrop', size=64),
     dict(type='mmc2v.Tokenize', max_words=32),
