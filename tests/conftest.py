@@ -1,4 +1,5 @@
 """What holds for every test."""
+import os
 import shutil
 import signal
 import sys
@@ -29,6 +30,14 @@ def _loaders_hear_of_their_workers():
     handling = sys.modules.get('torch.utils.data._utils.signal_handling')
     if handling is not None and signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL:
         handling._SIGCHLD_handler_set = False
+
+
+@pytest.fixture(autouse=True)
+def _no_realtime_priority():
+    """Take back what SVT-AV1 takes as root: FIFO 99, which browsers inherit and starve others."""
+    yield
+    if hasattr(os, 'sched_setscheduler') and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def pytest_terminal_summary(terminalreporter):
