@@ -1,5 +1,4 @@
 """What holds for every test."""
-import os
 import shutil
 import signal
 import sys
@@ -34,10 +33,10 @@ def _loaders_hear_of_their_workers():
 
 @pytest.fixture(autouse=True)
 def _no_realtime_priority():
-    """Take back what SVT-AV1 takes as root: FIFO 99, which browsers inherit and starve others."""
+    """A browser would inherit what SVT-AV1 takes as root, and make test would stand still."""
     yield
-    if hasattr(os, 'sched_setscheduler') and os.sched_getscheduler(0) != os.SCHED_OTHER:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    from fuzz_sources import drop_realtime_priority
+    drop_realtime_priority()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,7 +1,8 @@
 """The fuzzer prints tables, and how a failure is made again."""
+import os
 
 from fuzz_damage import damaged_file
-from fuzz_sources import make_sources
+from fuzz_sources import make_source, make_sources
 
 from .test_command_lines import run
 
@@ -18,3 +19,9 @@ def test_a_failure_is_printed_with_its_seed_and_kept(tmp_path):
     assert 'files: 2,' in shown
     assert 'memory: 1,' in shown
     assert 'files/s' in shown
+
+
+def test_encoding_leaves_no_realtime_priority_behind():
+    """SVT-AV1 takes it as root, and what is started afterwards would starve all else."""
+    make_source('mp4', 'av1')
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
