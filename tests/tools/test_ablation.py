@@ -63,7 +63,8 @@ def test_every_config_is_a_variant_and_all_are_of_equal_size(tool):
     assert at_random.train_dataloader != full.train_dataloader
     at_random.train_dataloader.batch_sampler.hard_negatives = True  # all else is equal
     assert towers.model == configs['mean'].model
-    assert towers.train_dataloader.dataset.pipeline[1] == dict(type='mmaction.SampleFrames', clip_len=1)
+    assert towers.train_dataloader.dataset.pipeline[1] == dict(
+        type='mmaction.SampleFrames', clip_len=1)
     for config in configs.values():
         assert all(config[key] == full[key] for key in shared)
         assert config.model.backbone == full.model.backbone

@@ -7,6 +7,8 @@ that are finished are not repeated, and a run that was interrupted goes on from 
 checkpoint, so the command can be stopped and repeated at any time; after a change of the configs
 remove work_dirs/ablation. It takes under two hours on two cores with three seeds.
 """
+from __future__ import annotations
+
 import datetime
 import os
 import shlex
@@ -16,9 +18,8 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-import torch
 from ablation_report import summary_line, write_report
 from ablation_runs import VARIANTS, last, read_curve, read_curves
 from results_page import page_with_markers
@@ -27,7 +28,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from command_line import Parser, positive_int, run
 from command_line import seed as seed_number
 
-from mmc2v.whole_files import open_whole
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs' / 'ablation'
@@ -72,30 +74,34 @@ def train(name: str, seed: int, work_dir: Path, towers: Optional[Path] = None) -
 
 def train_towers(seed: int, out: Path) -> Path:
     """Train the towers of a seed, unless it is done; return their weights in CLIP's layout."""
+    import torch
+
+    from mmc2v.checkpoint_reading import read_checkpoint_file
+    from mmc2v.whole_files import open_whole
+
     work_dir = out / f'towers-seed{seed}'
     weights = work_dir / 'clip.pth'
     if not weights.is_file():
         train('towers', seed, work_dir)
         [checkpoint] = work_dir.glob('iter_*.pth')
-        state = torch.load(checkpoint, map_location='cpu', weights_only=False)['state_dict']
+        state = read_checkpoint_file(checkpoint, map_location='cpu')['state_dict']
         with open_whole(weights) as file:
             torch.save(in_clip_layout(state), file)
-        remove_checkpoints(work_dir, but=weights)
+        remove_checkpoints(work_dir)
     return weights
 
 
-def in_clip_layout(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def in_clip_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return both towers' weights of a checkpoint of ours under OpenAI's keys."""
     prefixes = ('backbone.', 'text_backbone.', 'head.')
     return {name.removeprefix(prefix): value for name, value in state.items()
             for prefix in prefixes if name.startswith(prefix)}
 
 
-def remove_checkpoints(work_dir: Path, but: Optional[Path] = None) -> None:
+def remove_checkpoints(work_dir: Path) -> None:
     """Of many runs they would fill the disk."""
-    for checkpoint in work_dir.glob('*.pth'):
-        if checkpoint != but:
-            checkpoint.unlink()
+    for checkpoint in work_dir.glob('iter_*.pth'):
+        checkpoint.unlink()
 
 
 def train_all(runs: list[tuple[str, int]], out: Path, jobs: int,

@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 
 import matplotlib
 import numpy as np
+from ablation_runs import title_of
 
 from mmc2v.synthetic.moving_events import MovingEvents
 from mmc2v.whole_files import open_whole
@@ -47,10 +48,10 @@ def picture(bars: Sequence[Bars], path: Path) -> None:
     above.axhline(50, color='black', linewidth=0.8, linestyle='--')
     above.set_title('Twins told apart, in 100 cases whose pair was found: 50 (dashed) is guessing',
                     loc='left', fontsize=12)
-    above.set_xticks(range(len(TEMPORAL)), _titles(TEMPORAL), fontsize=11)
+    above.set_xticks(range(len(TEMPORAL)), [*map(title_of, TEMPORAL)], fontsize=11)
     below.set_title('T2V R@1 among videos of the kind, %; outlines: pair R@1, where the reversed '
                     'twin counts as well', loc='left', fontsize=12)
-    below.set_xticks(range(len(KINDS)), _titles(KINDS), fontsize=11)
+    below.set_xticks(range(len(KINDS)), [*map(title_of, KINDS)], fontsize=11)
     figure.legend(fontsize=12, ncols=2, loc='outside lower center')
     for axes, values in ((above, [variant.shares for variant in bars]),
                          (below, [variant.found for variant in bars])):
@@ -69,7 +70,7 @@ def picture_of_steps(lines: Mapping[str, Mapping[int, Sequence[float]]], path: P
     """
     figure, plots = plt.subplots(1, len(TEMPORAL), figsize=(16, 4.5), sharey=True,
                                  layout='constrained')
-    for number, (axes, title) in enumerate(zip(plots, _titles(TEMPORAL))):
+    for number, (axes, title) in enumerate(zip(plots, map(title_of, TEMPORAL))):
         for color, (label, line) in enumerate(lines.items()):
             steps = sorted(line)
             axes.plot(steps, [line[step][number] for step in steps], label=label,
@@ -82,10 +83,6 @@ def picture_of_steps(lines: Mapping[str, Mapping[int, Sequence[float]]], path: P
     figure.legend(*plots[0].get_legend_handles_labels(), fontsize=11, ncols=4,
                   loc='outside lower center')
     _save(figure, path)
-
-
-def _titles(kinds: Sequence[str]) -> list[str]:
-    return [kind.replace('_', ' ') for kind in kinds]
 
 
 def _color(number: int) -> tuple[float, ...]:

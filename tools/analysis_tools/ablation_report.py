@@ -10,12 +10,22 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import numpy as np
-from ablation_runs import VARIANTS, Curves, Figures, Results, last, read_curves, write_curves
+from ablation_runs import (
+    VARIANTS,
+    Curves,
+    Figures,
+    Results,
+    last,
+    of_variant,
+    read_curves,
+    title_of,
+    write_curves,
+)
 from results_page import page_with_markers, table, write_results
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -36,10 +46,15 @@ def summary_line(figures: Figures) -> str:
     return f"T2V R@1 {figures['t2v/R1']:.1f}, V2T {figures['v2t/R1']:.1f}"
 
 
+def spread_of(values: Sequence) -> np.ndarray:
+    """Return the standard deviation over runs; 0 for a single one."""
+    return np.std(values, axis=0, ddof=min(1, len(values) - 1))
+
+
 def over_seeds(results: Results, name: str, figure) -> str:
     """Return 'mean ± standard deviation' over seeds of ``figure(figures of a run)``."""
-    values = [figure(figures) for (variant, _), figures in results.items() if variant == name]
-    spread = f' ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else ''
+    values = [figure(figures) for figures in of_variant(results, name)]
+    spread = f' ± {spread_of(values):.1f}' if len(values) > 1 else ''
     return f'{np.mean(values):.1f}{spread}'
 
 
@@ -99,7 +114,7 @@ def tables(curves: Curves, spec: MovingEvents) -> list[str]:
 
     results = {run: last(curve) for run, curve in curves.items()}
     kinds = spec.test_kinds
-    names = [name for name in VARIANTS if any(variant == name for variant, _ in results)]
+    names = [name for name in VARIANTS if of_variant(results, name)]
     lines = ['### Among all videos', '', *table(
         ['variant', 'T2V R@1', 'V2T R@1', 'T2V pair R@1', 'V2T pair R@1'],
         [[VARIANTS[name], *(over_seeds(results, name, lambda m, key=key: m[key]) for key in (
@@ -119,24 +134,17 @@ def tables(curves: Curves, spec: MovingEvents) -> list[str]:
             *bounds(results, spec, TEMPORAL)]
 
 
-def title_of(kind: str) -> str:
-    """Return the name of a kind as a table has it."""
-    return kind.replace('_', ' ')
-
-
 def steps_table(curves: Curves, names: list[str], kinds: list[str]) -> list[str]:
     """Lay out when each seed of a variant had learned a kind."""
     def cell(name: str, kind: str) -> str:
-        steps = [steps_to_learn(curve, kind) for (variant, _), curve in sorted(curves.items())
-                 if variant == name]
+        steps = [steps_to_learn(curve, kind) for curve in of_variant(curves, name)]
         return ', '.join('not' if step is None else str(step) for step in steps)
 
     return [f'### Steps until {LEARNED} of 100 twins are told apart', '',
             'Mean of T2V and V2T, at the first validation from which it stays so; one number a '
             'seed, "not" where it is not reached in the steps of the run.', '', *table(
                 ['variant', 'steps', *map(title_of, kinds)],
-                [[VARIANTS[name], str(max(step for (variant, _), curve in curves.items()
-                                          if variant == name for step in curve)),
+                [[VARIANTS[name], str(max(map(max, of_variant(curves, name)))),
                   *(cell(name, kind) for kind in kinds)] for name in names])]
 
 
@@ -147,9 +155,9 @@ def plateau(results: Results, names: list[str], spec: MovingEvents) -> list[str]
         for direction in DIRECTIONS:
             for kind in spec.test_kinds:
                 values = [figures[f'{direction}/{kind}_pair_R1']
-                          for (variant, _), figures in results.items() if variant == name]
+                          for figures in of_variant(results, name)]
                 seen[VARIANTS[name], DIRECTIONS[direction], title_of(kind)] = (
-                    float(np.mean(values)), float(np.std(values, ddof=min(1, len(values) - 1))))
+                    float(np.mean(values)), float(spread_of(values)))
     below = sum(mean < 90 for mean, _ in seen.values())
     wide = sum(spread > 4 for _, spread in seen.values())
     least, widest = (pick(seen, key=lambda key, n=number: seen[key][n])
@@ -189,7 +197,7 @@ def bars_of(results: Results) -> list[Bars]:
 
     bars = []
     for name in VARIANTS:
-        runs = [figures for (variant, _), figures in results.items() if variant == name]
+        runs = of_variant(results, name)
         if runs:
             bars.append(Bars(
                 VARIANTS[name],
@@ -200,9 +208,7 @@ def bars_of(results: Results) -> list[Bars]:
 
 
 def _mean_and_spread(runs: list[list[float]]) -> np.ndarray:
-    """Return mean and standard deviation over runs; the latter is 0 for a single one."""
-    spread = np.std(runs, axis=0, ddof=1) if len(runs) > 1 else np.zeros(len(runs[0]))
-    return np.stack([np.mean(runs, axis=0), spread])
+    return np.stack([np.mean(runs, axis=0), spread_of(runs)])
 
 
 def lines_of(curves: Curves) -> dict[str, dict[int, list[float]]]:
@@ -214,7 +220,7 @@ def lines_of(curves: Curves) -> dict[str, dict[int, list[float]]]:
 
     lines: dict[str, dict[int, list[float]]] = {}
     for name in VARIANTS:
-        runs = [curve for (variant, _), curve in curves.items() if variant == name]
+        runs = of_variant(curves, name)
         common = set.intersection(*map(set, runs)) if runs else ()
         for step in sorted(common):
             lines.setdefault(VARIANTS[name], {})[step] = [
@@ -251,8 +257,8 @@ def write_report(curves: Curves, path: Path, date: datetime.date) -> None:
     page_with_markers(path)  # before the pictures are others
     picture(bars_of({run: last(curve) for run, curve in curves.items()}), image)
     picture_of_steps(lines_of(curves), steps)
-    write_curves(curves, runs)
     write_results(path, lines)
+    write_curves(curves, runs)
 
 
 def main() -> None:

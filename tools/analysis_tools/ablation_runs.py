@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 VARIANTS = {
     'mean': 'mean pooling',
@@ -19,6 +20,7 @@ VARIANTS = {
     'full_k7': 'TDB + TAB, K = 7',
     'full_random_batches': 'TDB + TAB, K = 5, batches at random',
 }
+T = TypeVar('T')
 Figures = Mapping[str, float]
 Results = Mapping[tuple[str, int], Figures]  # of each variant and seed
 Curves = Mapping[tuple[str, int], Mapping[int, Figures]]  # after so many steps
@@ -38,6 +40,17 @@ def _by_step(found: Mapping[str, Figures]) -> dict[int, Figures]:
 def last(curve: Mapping[int, Figures]) -> Figures:
     """Return the figures of the last validation."""
     return curve[max(curve)]
+
+
+def of_variant(runs: Mapping[tuple[str, int], T], name: str) -> list[T]:
+    """Return what belongs to the runs of a variant, by seed."""
+    return [found for (variant, _), found in sorted(
+        runs.items(), key=lambda run: run[0]) if variant == name]
+
+
+def title_of(kind: str) -> str:
+    """Return the name of a kind as tables and pictures have it."""
+    return kind.replace('_', ' ')
 
 
 def read_curves(*sources: Path) -> Curves:
@@ -80,7 +93,7 @@ def write_curves(curves: Curves, path: Path) -> None:
     runs = []
     for (name, seed), curve in sorted(curves.items()):
         lines = [f'  "{step}": ' + json.dumps({
-            key: round(value, 2) for key, value in figures.items() if _KEPT.fullmatch(key)})
+            key: round(value, 6) for key, value in figures.items() if _KEPT.fullmatch(key)})
             for step, figures in sorted(curve.items())]
         runs.append(f' "{name}-seed{seed}": {{\n' + ',\n'.join(lines) + '}')
     write_whole(path, ('{\n' + ',\n'.join(runs) + '}\n').encode())
