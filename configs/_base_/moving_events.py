@@ -14,8 +14,8 @@ pipeline = [
 ]
 train_dataloader = dict(
     num_workers=0, persistent_workers=False,
-    # Twins in one batch: by chance 1 video in 27 would meet its twin there, and nothing else asks
-    # for the order of frames.
+    # Twins in one batch, and all directions: by chance 1 video in 27 would meet its twin there, and
+    # nothing else asks for the order of frames.
     batch_sampler=dict(hard_negatives=True),
     dataset=dict(data_root=data_root, missing_hint=missing_hint, rival_file='train_rivals.json',
                  pipeline=pipeline))

@@ -92,6 +92,12 @@ class Event(NamedTuple):
         return twin
 
     @property
+    def look(self) -> str:
+        """Everything but what changes: of a twin the same, as of the other directions."""
+        drawn = self if self.is_drawn else self.twin()
+        return ' '.join(word for word in drawn._replace(change='') if word)
+
+    @property
     def is_drawn(self) -> bool:
         """Whether it is what is drawn; otherwise its twin is drawn, and reversed."""
         return self.change in DRAWN[self.kind]

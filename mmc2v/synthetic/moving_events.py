@@ -103,7 +103,7 @@ class MovingEvents:
     seed: int = 0
 
     name: ClassVar[str] = 'moving_events'
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     kinds: ClassVar[tuple[str, ...]] = KINDS  # of training
     test_kinds: ClassVar[tuple[str, ...]] = (*KINDS, UNSEEN_ORDER)
 

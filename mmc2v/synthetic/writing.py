@@ -65,8 +65,8 @@ def write_dataset(folder: Path, spec: MovingEvents, overwrite: bool = False) -> 
     ``train.json`` and ``test.json`` are annotations, ``train_groups.json`` names descriptions and
     ``test_groups.json`` pairs of twins; videos are in ``train/`` and ``test/``. Where there are
     several kinds, ``train_kinds.json`` and ``test_kinds.json`` name them, and ``..._rivals.json``
-    which descriptions are each other's twins; otherwise ``train.txt`` and ``test.txt`` list videos
-    and classes of motion for MMAction2's VideoDataset.
+    which descriptions differ in what changes alone, such as all directions of one shape; otherwise
+    ``train.txt`` and ``test.txt`` list videos and classes of motion for MMAction2's VideoDataset.
 
     Args:
         folder (Path): Where to; made whole elsewhere and moved there when finished.
@@ -100,7 +100,7 @@ def _write_split(folder: Path, split: str, spec: MovingEvents) -> None:
         write_video(folder / split / name, video.frames)
         captions[name], groups[name] = video.captions, video.group
         kinds[name], changes[name] = video.kind, video.event.change
-        rivals[name] = ' '.join(video.event if video.event.is_drawn else video.event.twin())
+        rivals[name] = video.event.look
     files = {'': captions, '_groups': groups}
     if len(spec.kinds) > 1:
         files.update(_kinds=kinds, _rivals=rivals)

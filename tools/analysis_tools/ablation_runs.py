@@ -11,6 +11,7 @@ VARIANTS = {
     'mean': 'mean pooling',
     'mean_tab': 'mean pooling + TAB',
     'transformer': 'temporal transformer',
+    'transformer_long': 'temporal transformer, 4 times the steps',
     'transformer_positions': 'temporal transformer, large positions',
     'tdb': 'TDB',
     'full': 'TDB + TAB, K = 5 (CLIP2Video)',
