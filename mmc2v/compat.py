@@ -2,6 +2,7 @@
 
 Each function handles one fault, names where it is tracked, and returns whether it had to act.
 """
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -229,6 +230,33 @@ def know_own_configs() -> bool:
     return True
 
 
+def format_configs_once() -> bool:
+    """Let a run format its config once, and not again for every checkpoint.
+
+    MMEngine has yapf format the text of the config wherever it is asked for, which is in each
+    checkpoint, log and copy of it; of our configs that takes about a second on a CPU core each
+    time.
+
+    Returns:
+        bool: True if MMEngine formatted equal texts again and again.
+    """
+    import mmengine.config.config
+    original = mmengine.config.config.FormatCode
+    if hasattr(original, 'cache_info'):
+        return False
+
+    @functools.lru_cache(maxsize=8)  # a run has one config, in a few forms
+    def remembered(text: str, style: tuple, options: tuple) -> tuple[str, bool]:
+        return original(text, style_config=dict(style), **dict(options))
+
+    def format_code(text: str, style_config: dict, **options) -> tuple[str, bool]:
+        return remembered(text, tuple(style_config.items()), tuple(options.items()))
+
+    format_code.cache_info = remembered.cache_info
+    mmengine.config.config.FormatCode = format_code
+    return True
+
+
 def apply() -> None:
     """Mend everything that is broken in this environment; cheap where nothing is."""
     require_packages()
@@ -238,3 +266,4 @@ def apply() -> None:
     leave_out_vindlu()
     replace_pkg_resources()
     know_own_configs()
+    format_configs_once()

@@ -222,6 +222,25 @@ def test_replacements_find_distributions_and_modules():
         compat._get_installed_path('no_such_package')
 
 
+def test_equal_configs_are_formatted_once():
+    """For every checkpoint MMEngine asks for the text, which takes yapf a second."""
+    assert python("""
+        import mmengine.config.config
+        calls, original = [], mmengine.config.config.FormatCode
+        def counted(text, **kwargs):
+            calls.append(text)
+            return original(text, **kwargs)
+        mmengine.config.config.FormatCode = counted
+        import mmc2v
+        from mmengine.config import Config
+        one = Config(dict(a=dict(b=1,c=[2])))
+        print(one.pretty_text == one.copy().pretty_text, len(calls))
+        one.a.b = 5
+        print(''.join(one.pretty_text.split()), len(calls))
+        print(mmc2v.compat.format_configs_once())
+        """) == ['True', '1', 'a=dict(b=5,c=[2,])', '2', 'False']
+
+
 def test_base_of_another_package_is_found():
     config = Config.fromfile(ROOT / 'tests' / 'data' / 'base_of_mmaction.py')
     assert config.default_scope == 'mmaction'
