@@ -22,15 +22,6 @@ def _folders_end_with_their_module(request, tmp_path_factory):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope='session', autouse=True)
-def _configs_stay_as_they_are():
-    """Every run has a config of its own, and yapf takes up to a second to lay it out."""
-    import mmengine.config.config
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mmengine.config.config, 'FormatCode', lambda text, **_: (text, False))
-        yield
-
-
 @pytest.fixture(autouse=True)
 def _loaders_hear_of_their_workers():
     """Let torch set its handler again: it does so once a process, and tools that fail drop it."""
