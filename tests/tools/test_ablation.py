@@ -62,10 +62,11 @@ def test_every_config_is_a_variant_and_all_are_of_equal_size(tool):
     assert not at_random.train_dataloader.batch_sampler.pop('hard_negatives')
     assert at_random.train_dataloader != full.train_dataloader
     at_random.train_dataloader.batch_sampler.hard_negatives = True  # all else is equal
-    longer = configs['transformer_long']
-    assert longer.model == configs['transformer'].model
-    assert longer.train_cfg.max_iters == 4 * full.train_cfg.max_iters
-    longer.train_cfg = full.train_cfg
+    for name in ('transformer', 'tdb'):
+        longer = configs[f'{name}_long']
+        assert longer.model == configs[name].model
+        assert longer.train_cfg.max_iters == 4 * full.train_cfg.max_iters
+        longer.train_cfg = full.train_cfg
     assert towers.model == configs['mean'].model
     assert towers.train_dataloader.dataset.pipeline[1] == dict(
         type='mmaction.SampleFrames', clip_len=1)

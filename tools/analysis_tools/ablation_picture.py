@@ -77,6 +77,8 @@ def picture_of_steps(lines: Mapping[str, Mapping[int, Sequence[float]]], path: P
                       color=_color(color))
         axes.axhline(50, color='black', linewidth=0.8, linestyle='--')
         axes.set_title(title, fontsize=12)
+        axes.set_xscale('log', base=2)  # one run may be many times as long as the others
+        axes.xaxis.set_major_formatter('{x:.0f}')
         axes.set_xlabel('steps')
     plots[0].set_ylabel('twins told apart, %')
     plots[0].set_ylim(40, 102)

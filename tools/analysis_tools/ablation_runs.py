@@ -14,6 +14,7 @@ VARIANTS = {
     'transformer_long': 'temporal transformer, 4 times the steps',
     'transformer_positions': 'temporal transformer, large positions',
     'tdb': 'TDB',
+    'tdb_long': 'TDB, 4 times the steps',
     'full': 'TDB + TAB, K = 5 (CLIP2Video)',
     'full_frame_branch': 'TDB + TAB, no differences in its coarse branch',
     'full_k1': 'TDB + TAB, K = 1',
