@@ -22,6 +22,7 @@ VARIANTS = {
     'full_k7': 'TDB + TAB, K = 7',
     'full_random_batches': 'TDB + TAB, K = 5, batches at random',
 }
+LONG = ('transformer_long', 'tdb_long')  # run only where they are asked for
 T = TypeVar('T')
 Figures = Mapping[str, float]
 Results = Mapping[tuple[str, int], Figures]  # of each variant and seed
