@@ -93,7 +93,7 @@ class Event(NamedTuple):
 
     @property
     def look(self) -> str:
-        """Everything but what changes: of a twin the same, as of the other directions."""
+        """Everything but what changes; twins share it, and all directions of a shape."""
         drawn = self if self.is_drawn else self.twin()
         return ' '.join(word for word in drawn._replace(change='') if word)
 
